@@ -1,0 +1,72 @@
+//! Where the updater's own files lie. `--root DIR` puts all of them under DIR.
+
+use std::path::{Path, PathBuf};
+
+/// All paths of the updater below one root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+macro_rules! paths {
+    ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => { impl Layout { $($(#[$doc])* pub fn $name(&self) -> PathBuf { self.root.join($path) })* } };
+}
+paths! {
+    /// The config.
+    config = "etc/pikit/updater.toml";
+    /// Current version, one line.
+    version = "etc/pikit/version";
+    /// The updater's memory.
+    state_dir = "var/lib/pikit-update";
+    /// The one truth that status, API and UI show.
+    state = "var/lib/pikit-update/state.json";
+    /// The installed manifest, byte for byte.
+    installed = "var/lib/pikit-update/installed.json";
+    /// The offered manifest of the last check, byte for byte, and what the source said about it.
+    offered = "var/lib/pikit-update/offered.json";
+    /// The running transaction.
+    journal = "var/lib/pikit-update/journal.json";
+    /// What belongs to the running transaction.
+    transaction = "var/lib/pikit-update/transaction";
+    /// One line a transaction.
+    history = "var/lib/pikit-update/history.jsonl";
+    /// One file a transaction.
+    logs = "var/lib/pikit-update/log";
+    /// Quarantine, version floor, adopted keys: the newer generation.
+    trust = "var/lib/pikit-update/trust.json";
+    /// The generation before it.
+    trust_previous = "var/lib/pikit-update/trust.previous.json";
+    /// Space kept for the records of a rollback on a full disk.
+    reserve = "var/lib/pikit-update/reserve";
+    /// What was fetched and is not used yet, a folder a version.
+    fetched = "var/tmp/pikit-update";
+    /// Backups.
+    backups = "var/backups/pikit";
+    /// Edited copies that a repair put aside.
+    edited = "var/backups/pikit/edited";
+    /// The lock.
+    lock = "var/run/pikit-update.lock";
+}
+
+impl Layout {
+    /// The layout below this root; `/` for a real device.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Layout { root: root.into() }
+    }
+    /// The root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// A path of the config below the root: `/var/www` becomes `ROOT/var/www`.
+    pub fn rooted(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+    /// The log of one transaction.
+    pub fn log(&self, transaction: &str) -> PathBuf {
+        self.logs().join(format!("{transaction}.log"))
+    }
+    /// What was fetched of one version.
+    pub fn fetched_of(&self, version: &semver::Version) -> PathBuf {
+        self.fetched().join(version.to_string())
+    }
+}

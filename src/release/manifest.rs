@@ -1,0 +1,351 @@
+//! The manifest: the description of a release. Read once, at the door, into values that cannot be wrong.
+//!
+//! Both forms are accepted: the minimal one of Pi-Kit, `{version, changelog, files: [{path, sha256, mode?}], post_install?}`,
+//! and the full one. Unknown fields are ignored, so that newer releases stay readable; an unknown `schema` is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, ReleasePath, Step};
+
+/// Largest manifest that is read, bytes.
+pub const SIZE_MAX: u64 = 16 << 20;
+/// Most files a manifest may list.
+pub const FILES_MAX: usize = 100_000;
+/// The schema this program writes and the newest it reads.
+pub const SCHEMA: u32 = 1;
+/// Name of the manifest among the release's assets and in the bundle. Never installed.
+pub const NAME: &str = "manifest.json";
+/// Name of its signature.
+pub const SIGNATURE_NAME: &str = "manifest.json.minisig";
+
+/// A checked manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format of the manifest; absent in the minimal form.
+    #[serde(default = "schema")]
+    pub schema: u32,
+    /// Whose release it is; a device that names another product refuses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// Semantic version (semver.org 2.0); a leading `v` is dropped.
+    #[serde(deserialize_with = "lenient_version")]
+    pub version: Version,
+    /// `stable`, or a prerelease channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// When it was released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released: Option<DateTime<Utc>>,
+    /// Until when it may be offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<DateTime<Utc>>,
+    /// Where to read about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changelog: Option<String>,
+    /// Markdown, shown offline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// The files, in the order written. Use [`Manifest::listing`] for those of one architecture.
+    pub files: Vec<File>,
+    /// What to do after the switch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post_install: Vec<Step>,
+    /// What the device must be.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    pub requires: Requires,
+    /// The archive with the contents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleInfo>,
+}
+
+/// One file of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Where it goes within the release.
+    pub path: ReleasePath,
+    /// Digest of its content.
+    pub sha256: Digest,
+    /// Bytes; absent in the minimal form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Permission bits; absent: those of the tar entry, at most 0755.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Taken only on this architecture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// A person may edit it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub config: bool,
+    /// Which block of the bundle holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<u32>,
+    /// Where in the decompressed block its content starts, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+}
+
+/// Permission bits, 0 to 0777; written as `"0644"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// Checks permission bits.
+    ///
+    /// # Errors
+    /// setuid, setgid, sticky, or no mode at all.
+    pub fn new(bits: u32) -> Result<Self, String> {
+        if bits <= 0o777 { Ok(Mode(bits)) } else { Err(format!("mode {bits:#o} has more than permission bits (setuid, setgid and sticky are refused)")) }
+    }
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{:04o}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Octal(String),
+            // what a program writes that dumps st_mode: 420 is 0644; a person's 644 has the sticky bit and is refused
+            Bits(u32),
+        }
+        let bits = match Raw::deserialize(d)? {
+            Raw::Bits(bits) => bits,
+            Raw::Octal(text) => u32::from_str_radix(text.strip_prefix("0o").unwrap_or(&text), 8)
+                .map_err(|_| serde::de::Error::custom(format!("mode {text:?} is not octal like \"0644\"")))?,
+        };
+        Mode::new(bits).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a release asks of the device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requires {
+    /// Versions of this program that understand the release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updater: Option<VersionReq>,
+    /// Installed versions it can replace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<VersionReq>,
+    /// Architectures it runs on; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arch: Vec<String>,
+}
+
+impl Requires {
+    fn is_empty(&self) -> bool {
+        *self == Requires::default()
+    }
+}
+
+/// The archive that holds the contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleInfo {
+    /// Name among the release's assets.
+    pub name: String,
+    /// Bytes of the payload, which ends the archive; 0 when not told.
+    #[serde(default)]
+    pub payload_size: u64,
+    /// The payload's gzip members, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+}
+
+/// One gzip member of the payload: whole tar entries of one or several files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Start, counted from the payload's start, bytes.
+    pub offset: u64,
+    /// Compressed bytes.
+    pub length: u64,
+    /// Digest of the compressed bytes.
+    pub sha256: Digest,
+}
+
+/// The files of a release on one architecture, by path.
+pub type Listing = BTreeMap<ReleasePath, File>;
+
+impl Manifest {
+    /// Reads a manifest from its exact bytes.
+    ///
+    /// # Errors
+    /// One sentence that names the first thing wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() as u64 > SIZE_MAX {
+            return Err(format!("the manifest has {} bytes, {SIZE_MAX} is the most that is read", bytes.len()));
+        }
+        #[derive(Deserialize)]
+        struct Peek {
+            #[serde(default = "schema")]
+            schema: u32,
+        }
+        let peek: Peek = serde_json::from_slice(bytes).map_err(|e| format!("the manifest is not the JSON it should be: {e}"))?;
+        if peek.schema == 0 || peek.schema > SCHEMA {
+            return Err(format!("the manifest has schema {}, this updater reads up to {SCHEMA}: update the updater first", peek.schema));
+        }
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| format!("the manifest is not the JSON it should be: {e}"))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.files.len() > FILES_MAX {
+            return Err(format!("the manifest lists {} files, {FILES_MAX} is the most", self.files.len()));
+        }
+        // by lower case, so that what differs by case alone is found: such a pair cannot both live on every card
+        let mut seen: BTreeMap<String, (&ReleasePath, BTreeSet<Option<&str>>)> = BTreeMap::new();
+        for file in &self.files {
+            if [NAME, SIGNATURE_NAME].contains(&file.path.as_str()) {
+                return Err(format!("the manifest lists {}, which is never installed", file.path));
+            }
+            let (path, archs) = seen.entry(file.path.as_str().to_lowercase()).or_insert((&file.path, BTreeSet::new()));
+            if *path != &file.path {
+                return Err(format!("the manifest lists {path} and {}, which differ by case alone", file.path));
+            }
+            let clash = if file.arch.is_none() { !archs.is_empty() } else { archs.contains(&None) };
+            if clash || !archs.insert(file.arch.as_deref()) {
+                return Err(format!("the manifest lists {} twice", file.path));
+            }
+        }
+        for (path, _) in seen.values() {
+            if let Some(folder) = path.parents().find(|p| seen.contains_key(&p.to_lowercase())) {
+                return Err(format!("the manifest lists {folder} as a file and {path} below it"));
+            }
+        }
+        if let Some(bundle) = &self.bundle {
+            let one_part = ReleasePath::new(&bundle.name).is_ok() && !bundle.name.contains('/');
+            if !one_part {
+                return Err(format!("the bundle's name {:?} is not a file name", bundle.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files for one architecture.
+    pub fn listing(&self, arch: &str) -> Listing {
+        let here = self.files.iter().filter(|f| f.arch.as_deref().is_none_or(|a| a == arch));
+        here.map(|f| (f.path.clone(), f.clone())).collect()
+    }
+
+    /// Digest of the file list: what a release *is*, whoever signed it and however often. Quarantine goes by it.
+    pub fn content_digest(&self) -> Digest {
+        let mut lines: Vec<String> = self
+            .files
+            .iter()
+            .map(|f| format!("{} {} {} {}\n", f.sha256, f.mode.map_or(0o1000, Mode::bits), f.path, f.arch.as_deref().unwrap_or("*")))
+            .collect();
+        lines.sort();
+        let steps = serde_json::to_string(&self.post_install).expect("steps are plain data");
+        Digest::of(format!("{}{steps}", lines.concat()).as_bytes())
+    }
+}
+
+fn schema() -> u32 {
+    SCHEMA
+}
+
+fn lenient_version<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Version, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(d)?;
+    version(&text).map_err(serde::de::Error::custom)
+}
+
+/// A version as people and tags write it: with or without a leading `v`.
+///
+/// # Errors
+/// Says that the text is not a semantic version.
+pub fn version(text: &str) -> Result<Version, String> {
+    Version::parse(text.strip_prefix('v').unwrap_or(text)).map_err(|e| format!("{text:?} is not a version like 1.4.0: {e}"))
+}
+
+/// The name of this machine's architecture in manifests: `aarch64`, `armv7`, `armv6`, `x86_64`, ….
+pub fn this_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "arm" if cfg!(target_feature = "v7") => "armv7",
+        "arm" => "armv6",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_files(files: &str) -> Result<Manifest, String> {
+        Manifest::parse(format!(r#"{{"version":"1.0.0","files":[{files}]}}"#).as_bytes())
+    }
+
+    fn file(path: &str, more: &str) -> String {
+        format!(r#"{{"path":"{path}","sha256":"{}"{more}}}"#, Digest::of(b""))
+    }
+
+    #[test]
+    fn accepts_the_minimal_manifest_and_the_full_one() {
+        let minimal = format!(
+            r#"{{"version":"v1.2.3","changelog":"https://x","files":[{}],"post_install":["restart pikit-api"]}}"#,
+            file("pikit-web/index.html", r#","mode":"0644""#)
+        );
+        let m = Manifest::parse(minimal.as_bytes()).unwrap();
+        assert_eq!((m.version.to_string().as_str(), m.files.len(), m.post_install.len()), ("1.2.3", 1, 1));
+        let full = include_bytes!("../../tests/fixtures/manifest-full.json");
+        let m = Manifest::parse(full).unwrap();
+        assert_eq!(m.files[0].mode.unwrap().bits(), 0o644);
+        assert_eq!(m.requires.arch, ["aarch64", "armv7"]);
+        assert_eq!(m.listing("x86_64").len(), 2);
+        assert_eq!(m.listing("aarch64").len(), 3);
+        let again = serde_json::to_vec(&m).unwrap();
+        assert_eq!(Manifest::parse(&again).unwrap(), m);
+    }
+
+    #[test]
+    fn refuses_each_kind_of_nonsense_with_a_sentence() {
+        let table = [
+            (file("a", "") + "," + &file("a", ""), "twice"),
+            (file("a", "") + "," + &file("a", r#","arch":"aarch64""#), "twice"),
+            (file("a", "") + "," + &file("A", ""), "case alone"),
+            (file("a", "") + "," + &file("a/b", ""), "below it"),
+            (file("a", "") + "," + &file("A/b", ""), "below it"),
+            (file("../a", ""), ". or .."),
+            (file("manifest.json", ""), "never installed"),
+            (file("a", r#","mode":"4755""#), "setuid"),
+            (file("a", r#","mode":644"#), "setuid"),
+            (file("a", r#","mode":"rwx""#), "octal"),
+            (r#"{"path":"a","sha256":"12"}"#.into(), "64 hex digits"),
+            (r#"{"path":"a"}"#.into(), "sha256"),
+        ];
+        for (files, want) in table {
+            let error = with_files(&files).unwrap_err();
+            assert!(error.contains(want), "{files}: {error}");
+        }
+        assert!(Manifest::parse(br#"{"schema":2,"everything":"else"}"#).unwrap_err().contains("update the updater"));
+        assert!(Manifest::parse(b"<html>").unwrap_err().contains("JSON"));
+        assert!(Manifest::parse("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn one_path_may_stand_once_for_each_architecture() {
+        let files = file("a", r#","arch":"aarch64""#) + "," + &file("a", r#","arch":"armv7""#);
+        assert_eq!(with_files(&files).unwrap().listing("armv7").len(), 1);
+    }
+
+    #[test]
+    fn the_content_digest_follows_the_files_and_nothing_else() {
+        let a = with_files(&(file("a", "") + "," + &file("b", ""))).unwrap();
+        let mut b = with_files(&(file("b", "") + "," + &file("a", ""))).unwrap();
+        b.expires = Some(Utc::now());
+        assert_eq!(a.content_digest(), b.content_digest());
+        assert_ne!(a.content_digest(), with_files(&file("a", "")).unwrap().content_digest());
+    }
+}

@@ -1,0 +1,12 @@
+//! Facts about releases, as values that cannot be wrong. Pure: nothing here touches the device or the network.
+
+pub mod bundle;
+pub mod digest;
+pub mod manifest;
+pub mod path;
+pub mod step;
+
+pub use digest::Digest;
+pub use manifest::Manifest;
+pub use path::ReleasePath;
+pub use step::Step;

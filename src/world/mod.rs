@@ -1,0 +1,24 @@
+//! The only effects: files, processes, sockets, clock, locks. Few verbs behind narrow doors, each with a real side and, for the
+//! disk, a simulated one that can lose power at any effect. Nothing outside this module and `source` touches the machine.
+
+pub mod clock;
+pub mod disk;
+pub mod durable;
+pub mod lock;
+pub mod outside;
+pub mod real;
+
+pub use clock::Clock;
+pub use disk::{Disk, Kind, Meta};
+pub use outside::Outside;
+
+/// The doors, together: what the trip is handed.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Files.
+    pub disk: &'a dyn Disk,
+    /// Processes and probes.
+    pub outside: &'a dyn Outside,
+    /// Time.
+    pub clock: &'a dyn Clock,
+}
