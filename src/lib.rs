@@ -16,6 +16,8 @@ pub mod error;
 pub mod event;
 /// Durations and sizes, for people.
 pub mod quantity;
+/// Records that carry their own checksum.
+pub mod record;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
 /// The only effects: disk, processes, clock.

@@ -1,1 +1,276 @@
+//! Small files that survive a power cut, and folders made and removed with care. Everything the updater writes for itself goes
+//! through here; bulk trees are written with the plain verbs and synced once.
+//!
+//! Each function is safe to be cut anywhere and simply called again.
 
+use std::ffi::OsString;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Kind, NewFile};
+
+/// The bytes of a small file; `None` when it is not there.
+///
+/// # Errors
+/// `InvalidData` when it is larger than `limit` bytes; otherwise what the disk says.
+pub fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    // one byte more than allowed, so that a file of exactly the limit is told apart from a longer one
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {limit} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Puts these bytes at this path: afterwards, and after a power cut at any moment, the path holds the old bytes or the new ones, whole.
+///
+/// # Errors
+/// What the disk says; then the old bytes are still there, or the new ones are there but may not outlast a power cut.
+pub fn save(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temp = beside(path)?;
+    remove(disk, &temp)?; // of a run that was killed
+    let written = (|| {
+        let mut file = disk.create(&temp, mode)?;
+        file.write_all(bytes)?;
+        // content before name: the other order leaves an empty file under the real name
+        file.sync()?;
+        disk.rename(&temp, path, false)
+    })();
+    if let Err(e) = written {
+        let _ = disk.unlink(&temp); // gives the space back; the first error is the one to tell
+        return Err(e);
+    }
+    disk.sync_dir(parent(path)?)
+}
+
+/// The temporary file of [`save`]: in the same folder, because a rename must not leave its file system.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file needs a name"));
+    };
+    let mut temp = OsString::from(".");
+    temp.push(name);
+    temp.push(".pikit-tmp");
+    Ok(path.with_file_name(temp))
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the root has no folder above it"))
+}
+
+/// Whether anything lies there, a dangling link included.
+///
+/// # Errors
+/// What the disk says.
+pub fn exists(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+    Ok(disk.meta(path)?.is_some())
+}
+
+/// Removes a name that is not a folder; absent is fine. Not durable by itself.
+///
+/// # Errors
+/// What the disk says.
+pub fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.unlink(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a folder and those above it that are missing, each durably; folders that exist keep their mode.
+///
+/// # Errors
+/// `NotADirectory` when something else, a symbolic link included, lies at the path itself. A link above it is followed
+/// where the disk follows links.
+pub fn make_dirs(disk: &dyn Disk, path: &Path, mode: u32) -> io::Result<()> {
+    match disk.meta(path)? {
+        Some(meta) if meta.kind == Kind::Dir => return Ok(()),
+        Some(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", path.display()))),
+        None => {}
+    }
+    let above = parent(path)?;
+    if disk.meta(above)?.is_none() {
+        make_dirs(disk, above, mode)?;
+    }
+    match disk.mkdir(path, mode) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => make_dirs(disk, path, mode)?, // somebody was faster; is it a folder?
+        made => made?,
+    }
+    disk.sync_dir(above)
+}
+
+/// Removes whatever lies there, with all below it; absent is fine. Links are removed, not followed. Nothing is removed when something is mounted
+/// at or below the path, and no folder outside the file system `same_dev` is entered. Not durable by itself: sync the folder above.
+///
+/// # Errors
+/// `CrossesDevices` for a mount; `DirectoryNotEmpty` when somebody made a file meanwhile: theirs is not removed unseen.
+pub fn remove_tree(disk: &dyn Disk, path: &Path, same_dev: u64) -> io::Result<()> {
+    // a bind mount of the same file system has the same device number: only the list of mounts shows it
+    if let Some(mount) = disk.mounts()?.iter().find(|m| m.starts_with(path)) {
+        return Err(mounted(mount));
+    }
+    remove_below(disk, path, same_dev)
+}
+
+fn remove_below(disk: &dyn Disk, path: &Path, same_dev: u64) -> io::Result<()> {
+    let Some(meta) = disk.meta(path)? else { return Ok(()) };
+    if meta.kind != Kind::Dir {
+        return remove(disk, path);
+    }
+    // of folders only: on overlayfs files carry the number of the layer they come from
+    if meta.dev != same_dev {
+        return Err(mounted(path));
+    }
+    for name in disk.list(path)? {
+        remove_below(disk, &path.join(name), same_dev)?;
+    }
+    match disk.rmdir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn mounted(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::CrossesDevices, format!("something is mounted at {}", path.display()))
+}
+
+/// Adds one line to a file, durably. The line has no newline in it.
+///
+/// # Errors
+/// What the disk says; then the line may be there in part, and the next one starts on a line of its own.
+pub fn append_line(disk: &dyn Disk, path: &Path, line: &str) -> io::Result<()> {
+    let new = !exists(disk, path)?;
+    let mut file = open_lines(disk, path)?;
+    file.write_all(format!("{line}\n").as_bytes())?;
+    file.sync()?;
+    if new { disk.sync_dir(parent(path)?) } else { Ok(()) }
+}
+
+/// Opens a file to add lines to it, and ends a last line that a power cut left torn. Reads the file once, to its end.
+///
+/// # Errors
+/// What the disk says.
+pub fn open_lines(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn NewFile>> {
+    let torn = match disk.open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        opened => !matches!(last_byte(opened?)?, None | Some(b'\n')),
+    };
+    let mut file = disk.append(path)?;
+    if torn {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+fn last_byte(mut file: Box<dyn Read>) -> io::Result<Option<u8>> {
+    let (mut last, mut chunk) = (None, [0; 8192]);
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(last),
+            Ok(n) => last = Some(chunk[n - 1]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::real::RealDisk;
+    use crate::world::scratch::Scratch;
+
+    /// The same on every disk we have.
+    fn on_disks(test: impl Fn(&dyn Disk, &Path)) {
+        let scratch = Scratch::new();
+        test(&RealDisk::new(vec![scratch.path().to_owned()]), scratch.path());
+    }
+
+    fn dev(disk: &dyn Disk, path: &Path) -> u64 {
+        disk.meta(path).unwrap().unwrap().dev
+    }
+
+    #[test]
+    fn what_was_saved_is_read_and_nothing_else_is_left() {
+        on_disks(|disk, top| {
+            let path = top.join("state.json");
+            assert_eq!(read(disk, &path, 10).unwrap(), None);
+            disk.create(&top.join(".state.json.pikit-tmp"), 0o600).unwrap().write_all(b"stale").unwrap();
+            save(disk, &path, b"one", 0o640).unwrap();
+            save(disk, &path, b"two two", 0o604).unwrap();
+            assert_eq!(read(disk, &path, 7).unwrap().unwrap(), b"two two");
+            assert_eq!(disk.meta(&path).unwrap().unwrap().mode, 0o604);
+            assert_eq!(disk.list(top).unwrap(), ["state.json"]);
+            assert_eq!(read(disk, &path, 6).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        });
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_existing_ones_left_alone() {
+        on_disks(|disk, top| {
+            disk.mkdir(&top.join("a"), 0o700).unwrap();
+            for _ in 0..2 {
+                make_dirs(disk, &top.join("a/b/c"), 0o755).unwrap();
+            }
+            assert_eq!(disk.meta(&top.join("a")).unwrap().unwrap().mode, 0o700);
+            assert_eq!(disk.meta(&top.join("a/b/c")).unwrap().unwrap().mode, 0o755);
+            save(disk, &top.join("file"), b"", 0o644).unwrap();
+            assert_eq!(make_dirs(disk, &top.join("file"), 0o755).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+            assert_eq!(make_dirs(disk, &top.join("file/x"), 0o755).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        });
+    }
+
+    #[test]
+    fn a_tree_is_removed_twice_without_complaint() {
+        on_disks(|disk, top| {
+            make_dirs(disk, &top.join("t/a/b"), 0o755).unwrap();
+            save(disk, &top.join("t/a/file"), b"x", 0o644).unwrap();
+            for _ in 0..2 {
+                remove_tree(disk, &top.join("t"), dev(disk, top)).unwrap();
+            }
+            assert!(!exists(disk, &top.join("t")).unwrap());
+        });
+    }
+
+    #[test]
+    fn a_folder_on_another_device_is_not_entered() {
+        on_disks(|disk, top| {
+            make_dirs(disk, &top.join("t/a"), 0o755).unwrap();
+            let error = remove_tree(disk, &top.join("t"), dev(disk, top) + 1).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::CrossesDevices);
+            assert!(exists(disk, &top.join("t/a")).unwrap());
+        });
+        let disk = RealDisk::new(vec![]);
+        assert_eq!(remove_tree(&disk, Path::new("/dev"), 0).unwrap_err().kind(), io::ErrorKind::CrossesDevices);
+    }
+
+    #[test]
+    fn links_in_a_removed_tree_are_not_followed() {
+        let scratch = Scratch::new();
+        let top = scratch.path();
+        let disk = RealDisk::new(vec![top.to_owned()]);
+        make_dirs(&disk, &top.join("t"), 0o755).unwrap();
+        make_dirs(&disk, &top.join("precious"), 0o755).unwrap();
+        save(&disk, &top.join("precious/file"), b"x", 0o644).unwrap();
+        std::os::unix::fs::symlink(top.join("precious"), top.join("t/link")).unwrap();
+        remove_tree(&disk, &top.join("t"), dev(&disk, top)).unwrap();
+        assert!(exists(&disk, &top.join("precious/file")).unwrap());
+    }
+
+    #[test]
+    fn a_line_after_a_torn_one_starts_on_its_own() {
+        on_disks(|disk, top| {
+            let path = top.join("history.jsonl");
+            append_line(disk, &path, "one").unwrap();
+            append_line(disk, &path, "two").unwrap();
+            disk.append(&path).unwrap().write_all(b"{\"to").unwrap();
+            append_line(disk, &path, "three").unwrap();
+            assert_eq!(read(disk, &path, 100).unwrap().unwrap(), b"one\ntwo\n{\"to\nthree\n");
+        });
+    }
+}

@@ -7,6 +7,10 @@ pub mod durable;
 pub mod lock;
 pub mod outside;
 pub mod real;
+mod resolve;
+#[cfg(test)]
+pub mod scratch;
+mod volume;
 
 pub use clock::Clock;
 pub use disk::{Disk, Kind, Meta};
