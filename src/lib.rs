@@ -8,25 +8,29 @@
 //! The modules stand in the order of the trip, and a module uses only what stands above it (`tests/architecture.rs` keeps that true).
 //! Start with `update/apply.rs`, which tells the whole trip from top to bottom.
 
-/// Facts about this board: config and layout.
-pub mod device;
-/// One error type, with exit codes and hints.
-pub mod error;
-/// Events, phases, outcomes: one stream for every reader.
-pub mod event;
 /// Durations and sizes, for people.
 pub mod quantity;
-/// Records that carry their own checksum.
-pub mod record;
+/// Events, phases, outcomes: one stream for every reader.
+pub mod event;
+/// One error type, with exit codes and hints.
+pub mod error;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
+/// Records that carry their own checksum.
+pub mod record;
+/// Facts about this board: config and layout.
+pub mod device;
 /// The only effects: disk, processes, clock.
 pub mod world;
-
-/// Where releases come from.
-pub mod source;
-
 /// What an apply would do: decided from facts, pure.
 pub mod plan;
+/// The journal of a transaction, and what to do with one after a crash: pure.
+pub mod journal;
+/// What the updater remembers.
+pub mod state;
+/// Where releases come from.
+pub mod source;
+/// The trip.
+pub mod update;
 
 pub use error::{Code, Doing, Error, Result};

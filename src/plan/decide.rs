@@ -156,7 +156,12 @@ impl fmt::Display for Reason {
                 write!(f, "{version}failed on this board before ({why}) and is not tried again")
             }
             Reason::OtherManifest { wanted, offered } => {
-                write!(f, "the release changed since it was consented to: manifest {} was agreed, {} is offered", short(wanted), offered.as_ref().map_or("none".into(), short))
+                write!(
+                    f,
+                    "the release changed since it was consented to: manifest {} was agreed, {} is offered",
+                    short(wanted),
+                    offered.as_ref().map_or("none".into(), short)
+                )
             }
             Reason::Unmanaged { paths } => {
                 let shown: Vec<&str> = paths.iter().take(3).map(ReleasePath::as_str).collect();
@@ -250,7 +255,12 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
 
 fn up_to_date(installed: &Installed, facts: &Facts) -> Decision {
     let drifted: Vec<ReleasePath> = installed.files.iter().filter(|(p, w)| !w.config && !is_right(w, facts, p)).map(|(p, _)| p.clone()).collect();
-    let note = (!drifted.is_empty()).then(|| format!("{} or are missing; `pikit-updater verify --repair` puts the release's back", count(drifted.len(), "file").replace("file", "listed file") + " differ"));
+    let note = (!drifted.is_empty()).then(|| {
+        format!(
+            "{} or are missing; `pikit-updater verify --repair` puts the release's back",
+            count(drifted.len(), "file").replace("file", "listed file") + " differ"
+        )
+    });
     Decision::UpToDate { drifted, note }
 }
 
@@ -339,12 +349,11 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
         let Some((unit, inside)) = placed(path) else { continue };
         let found = facts.files.get(path).copied();
         let before = installed.files.get(path);
-        let drifted = before.is_some_and(|b| found.is_none_or(|f| f.sha256 != b.sha256)) || (before.is_none() && found.is_some_and(|f| f.sha256 != want.sha256));
+        let drifted =
+            before.is_some_and(|b| found.is_none_or(|f| f.sha256 != b.sha256)) || (before.is_none() && found.is_some_and(|f| f.sha256 != want.sha256));
         let unit_facts = &facts.units[unit];
         let owner = want.owner.unwrap_or(unit_facts.owner);
-        let right = |f: &super::Found| {
-            f.sha256 == want.sha256 && (!unit_facts.has_modes || (want.mode.is_none_or(|m| m == f.mode) && owner == (f.uid, f.gid)))
-        };
+        let right = |f: &super::Found| f.sha256 == want.sha256 && (!unit_facts.has_modes || (want.mode.is_none_or(|m| m == f.mode) && owner == (f.uid, f.gid)));
         // a file that no release brought and that is no release's content belongs to a person as much as an edited one
         let edited = want.config && found.is_some_and(|f| before.map(|b| b.sha256) != Some(f.sha256) && f.sha256 != want.sha256);
         let mut change = match &found {

@@ -72,7 +72,10 @@ pub fn read<E>(stream: impl BufRead, limit: u64, mut visit: impl FnMut(&Head, &m
             // the content and its padding, then headers up to the next entry
             budget.between = size.saturating_add(BETWEEN_ENTRIES);
         }
-        let member = { let (compressed, plain) = budget.borrow().member; (plain == entry.raw_header_position()).then_some(compressed) };
+        let member = {
+            let (compressed, plain) = budget.borrow().member;
+            (plain == entry.raw_header_position()).then_some(compressed)
+        };
         visit(&Head { path, size, mode, member }, &mut entry).map_err(BundleError::Visitor)?;
         io::copy(&mut entry, &mut io::sink()).map_err(classify)?;
         budget.borrow_mut().between = BETWEEN_ENTRIES;
@@ -103,7 +106,10 @@ fn classify<E>(e: io::Error) -> BundleError<E> {
     use io::ErrorKind as K;
     match e.get_ref().and_then(|inner| inner.downcast_ref::<OverBudget>()) {
         Some(OverBudget(words)) => BundleError::Bad(words.clone()),
-        None if matches!(e.kind(), K::InvalidData | K::InvalidInput) || (e.raw_os_error().is_none() && matches!(e.kind(), K::Other | K::UnexpectedEof)) && e.get_ref().is_some_and(|i| !i.is::<crate::error::Error>()) => {
+        None if matches!(e.kind(), K::InvalidData | K::InvalidInput)
+            || (e.raw_os_error().is_none() && matches!(e.kind(), K::Other | K::UnexpectedEof))
+                && e.get_ref().is_some_and(|i| !i.is::<crate::error::Error>()) =>
+        {
             BundleError::Bad(format!("the bundle is damaged: {e}"))
         }
         None => BundleError::Read(e),

@@ -73,7 +73,16 @@ impl Distrust {
     ///
     /// # Errors
     /// The record cannot be written.
-    pub fn add(&mut self, disk: &dyn Disk, layout: &Layout, version: Version, manifest_sha256: Option<Digest>, content: Digest, reason: &str, at: DateTime<Utc>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        disk: &dyn Disk,
+        layout: &Layout,
+        version: Version,
+        manifest_sha256: Option<Digest>,
+        content: Digest,
+        reason: &str,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
         if self.reason(&content).is_some() {
             return Ok(());
         }

@@ -1,0 +1,452 @@
+//! The whole trip, from top to bottom: [`apply`] brings the managed paths to a release, [`rollback`] to a backup; `verify --repair`
+//! comes through [`bring`] as well.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use semver::Version;
+
+use super::at_hand::{self, AtHand};
+use super::backup::{self, Backup};
+use super::begin::{self, Tx};
+use super::fetch::{self, From};
+use super::stage::{self, NotSealed, Sealed};
+use super::switch::{self, NotSwitched};
+use super::trial::{self, Verdict};
+use super::{Report, Trip, carry, check, settle, survey};
+use crate::error::{Code, Doing, Error, Result};
+use crate::event::{Outcome, Phase};
+use crate::journal::Stage;
+use crate::plan::decide::Installed;
+use crate::plan::{Action, Decision, Facts, Plan, Policy, Reason, Target, decide};
+use crate::release::{Digest, Manifest, manifest};
+use crate::source::{Offer, Source, Wanted};
+use crate::state::status::LastResult;
+use crate::state::{Distrust, Row, history};
+use crate::world::durable;
+
+/// What a person asks of `apply`.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Which release.
+    pub wanted: Wanted,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Only fetch.
+    pub download_only: bool,
+    /// A lower version is all right.
+    pub allow_downgrade: bool,
+    /// Quarantined, equal or changed: all the same.
+    pub force: bool,
+    /// The only manifest that may be installed.
+    pub require_manifest: Option<Digest>,
+}
+
+/// What is about to be done, for consent.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// The plan.
+    pub plan: Plan,
+    /// Release notes.
+    pub notes: Option<String>,
+    /// Where to read about it.
+    pub changelog: Option<String>,
+    /// When it was released.
+    pub released: Option<DateTime<Utc>>,
+    /// Where the backup goes.
+    pub backup_to: Option<PathBuf>,
+    /// How long services were away the last time, seconds.
+    pub expected_offline: Option<f64>,
+}
+
+/// How a command that follows a plan ended.
+#[derive(Debug, Clone)]
+pub enum Done {
+    /// It ran to an end.
+    Ended(Report),
+    /// Only the plan was asked for.
+    Planned(Box<Proposal>),
+}
+
+/// Asks whether to go on.
+pub type Consent<'c> = &'c mut dyn FnMut(&Proposal) -> Result<()>;
+
+/// Everything that [`bring`] needs to know about where it goes.
+pub struct Aim<'s> {
+    /// What for.
+    pub action: Action,
+    /// Where to.
+    pub target: Target,
+    /// Bytes of the target's manifest.
+    pub manifest: Option<Vec<u8>>,
+    /// Where contents come from that are not on the device.
+    pub from: Option<From<'s>>,
+    /// What was asked.
+    pub request: Request,
+    /// Release notes, changelog, date.
+    pub about: (Option<String>, Option<String>, Option<DateTime<Utc>>),
+}
+
+/// Brings the device to a release.
+///
+/// # Errors
+/// Nothing has changed then: the source, a release that is refused, a full disk, cancelled. Once the switch was made the answer is a
+/// [`Report`], or exit 7.
+pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Consent) -> Result<Done> {
+    trip.phase(Phase::Checking, format!("asking {}", source.name()));
+    let installed = survey::installed(trip)?;
+    let Some(offer) = check::find(trip, source, &request.wanted, &installed)? else {
+        return match &request.wanted {
+            Wanted::Exact(version) => {
+                Err(Error::source_failed(format!("{} has no release {version}", source.name())).hint("`pikit-updater check` shows what is offered"))
+            }
+            Wanted::Best => {
+                trip.note(format!("{} offers no release for this device", source.name()));
+                Ok(Done::Ended(Report::up_to_date(Action::Apply, installed.version)))
+            }
+        };
+    };
+    let sha256 = Digest::of(&offer.manifest_bytes);
+    let target = Target::of_release(&offer.manifest, sha256);
+    let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: sha256 };
+    if request.download_only {
+        return download(trip, from, &offer, target, &installed, request).map(Done::Ended);
+    }
+    let about = (offer.manifest.notes.clone(), offer.manifest.changelog.clone(), offer.manifest.released);
+    bring(trip, Aim { action: Action::Apply, target, manifest: Some(offer.manifest_bytes.clone()), from: Some(from), request, about }, consent)
+}
+
+/// Returns to a backup. Needs nothing but the device.
+///
+/// # Errors
+/// There is no such backup, or it is damaged; nothing has changed then.
+pub fn rollback(trip: &mut Trip, name: Option<&str>, dry_run: bool, consent: Consent) -> Result<Done> {
+    let backups = backup::list(trip.world.disk, &trip.settings.layout)?;
+    let chosen: Option<&Backup> = match name {
+        None => backups.first(),
+        Some(name) => backups.iter().find(|b| b.name == name || b.record.version.as_ref().is_some_and(|v| manifest::version(name).is_ok_and(|n| n == *v))),
+    };
+    let Some(backup) = chosen else {
+        let list: Vec<&str> = backups.iter().map(|b| b.name.as_str()).collect();
+        return Err(match (name, list.is_empty()) {
+            (_, true) => Error::refused("there is no backup to return to").hint("`pikit-updater apply VERSION --allow-downgrade` fetches an older release"),
+            (name, false) => Error::refused(format!("there is no backup {}", name.unwrap_or_default())).hint(format!("there are: {}", list.join(", "))),
+        });
+    };
+    let disk = trip.world.disk;
+    let mut target = backup.target(disk)?;
+    // the way back must not depend on what the config allows today
+    let allowed = |s: &crate::release::Step| match s {
+        crate::release::Step::Restart(unit) => trip.settings.services.restart.contains(unit),
+        crate::release::Step::Reload(unit) => trip.settings.services.reload.contains(unit),
+        crate::release::Step::Run { .. } => false,
+    };
+    target.steps.retain(allowed);
+    let bytes = backup.manifest(disk)?;
+    let request = Request { wanted: Wanted::Best, dry_run, download_only: false, allow_downgrade: true, force: true, require_manifest: None };
+    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes, from: None, request, about: (None, None, Some(backup.record.at)) }, consent)
+}
+
+/// Plans, begins, stages, seals, switches, tries.
+///
+/// # Errors
+/// See [`apply`].
+pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
+    let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
+    let old_manifest =
+        durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).doing(|| "reading the installed manifest".into())?;
+    let mut per_file = BTreeSet::new();
+    let mut asked = false;
+    loop {
+        trip.phase(Phase::Planning, "looking at what is installed");
+        let (facts, at_hand) = measure_for(trip, &installed, &aim, &per_file)?;
+        let mut plan = match decide(&policy(trip, &aim), &installed, &aim.target, &facts) {
+            Decision::Go(plan) => plan,
+            Decision::UpToDate { drifted, note } => {
+                let mut report = Report::up_to_date(aim.action, installed.version.clone());
+                report.counts.drifted = drifted.len();
+                report.notes.extend(note);
+                return Ok(Done::Ended(report));
+            }
+            Decision::Blocked(reasons) => {
+                if let ([Reason::Downgrade { installed: here, offered }], Wanted::Best, Action::Apply) = (reasons.as_slice(), &aim.request.wanted, aim.action) {
+                    let mut report = Report::up_to_date(aim.action, Some(here.clone()));
+                    report.notes.push(format!("{here} is installed, {offered} is the newest that is offered"));
+                    return Ok(Done::Ended(report));
+                }
+                let error = Reason::error(&reasons);
+                if !aim.request.dry_run {
+                    note_refusal(trip, &aim, &installed, &error)?;
+                }
+                return Err(error.during(Phase::Planning));
+            }
+        };
+        let spared = at_hand::spare_what_is_nowhere(&mut plan, &at_hand);
+        if !asked {
+            let proposal = propose(trip, &aim, &plan)?;
+            if aim.request.dry_run {
+                return Ok(Done::Planned(Box::new(proposal)));
+            }
+            consent(&proposal)?;
+            asked = true;
+        }
+        let mut tx = begin::begin(trip, plan, &facts, aim.manifest.clone())?;
+        if !spared.is_empty() {
+            let words = format!("changed since and not in the backup, so left as they are: {}", spared.join(", "));
+            trip.warn(words.clone());
+            tx.notes.push(words);
+        }
+        let sealed = match stage::prepare(trip, tx, &facts, at_hand, aim.from, old_manifest.as_deref()) {
+            Ok(sealed) => sealed,
+            Err(not) => match *not {
+                NotSealed::Refused(tx, refused) if per_file.insert(refused.unit) => {
+                    trip.note(format!("{}: going file by file", refused.why));
+                    settle::discard(trip, &tx)?;
+                    tx.end(trip)?;
+                    continue;
+                }
+                NotSealed::Refused(tx, refused) => return Err(abandoned(trip, tx, Error::unexpected(refused.why))),
+                NotSealed::Failed(tx, error) => return Err(abandoned(trip, tx, error)),
+            },
+        };
+        match go_live(trip, sealed)? {
+            Live::On(tx) => return try_out(trip, *tx, 1).map(Done::Ended),
+            Live::Returned(report) => return Ok(Done::Ended(*report)),
+            Live::Refused(unit, why) => {
+                trip.note(format!("{} cannot be exchanged ({why}): going file by file", trip.settings.managed[unit].to.display()));
+                if !per_file.insert(unit) {
+                    return Err(Error::unexpected(format!(
+                        "{} can be switched neither as a whole nor file by file: {why}",
+                        trip.settings.managed[unit].to.display()
+                    )));
+                }
+            }
+        }
+    }
+}
+
+enum Live {
+    On(Box<Tx>),
+    Returned(Box<Report>),
+    Refused(usize, String),
+}
+
+/// From sealed to live. From here on every failure leads back to the old tree.
+fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
+    let Sealed(mut tx) = sealed;
+    if tx.plan.switches() {
+        tx.journal.failing_before = trial::failing_before(trip, &tx);
+    }
+    if let Err(error) = trip.go_on() {
+        return Err(abandoned(trip, tx, error));
+    }
+    trip.phase(Phase::Switching, "switching to the new tree");
+    tx.journal.switched = Some(trip.world.clock.now());
+    if let Err(error) = tx.enter(trip, Stage::Switching) {
+        tx.journal.switched = None;
+        return Err(abandoned(trip, tx, error));
+    }
+    match switch::forward(trip, &tx) {
+        Ok(()) => Ok(Live::On(Box::new(tx))),
+        Err(NotSwitched::Refused(unit, why)) => {
+            let reason = format!("going file by file: {why}");
+            tx.enter(trip, Stage::RollingBack { reason, quarantine: false, carried: false })?;
+            switch::back(trip, &tx)?;
+            carry::bury(trip, &tx, false)?;
+            settle::discard(trip, &tx)?;
+            tx.end(trip)?;
+            Ok(Live::Refused(unit, why))
+        }
+        Err(NotSwitched::Failed(error)) => settle::roll_back(trip, tx, &error.message(), false, false).map(|r| Live::Returned(Box::new(r))),
+    }
+}
+
+/// The trial of a live tree, and what follows from its verdict.
+///
+/// # Errors
+/// The verdict was good and could not be recorded (recovery finishes it), or exit 7.
+pub fn try_out(trip: &mut Trip, mut tx: Tx, attempt: u32) -> Result<Report> {
+    // before the trial begins: one that kills the board counts
+    if let Err(e) = tx.enter(trip, Stage::Trial { attempt }) {
+        return settle::roll_back(trip, tx, &e.message(), false, true);
+    }
+    let verdict = if tx.plan.switches() {
+        let failures = trial::restart(trip, &mut tx);
+        trial::verdict(trip, &tx, failures)
+    } else {
+        Verdict::Healthy
+    };
+    match (verdict, tx.plan.action) {
+        (Verdict::Healthy, _) | (Verdict::Stopped, Action::Rollback) => {}
+        // what a person asked to return to is not undone, and not blamed
+        (Verdict::Sick(why), Action::Rollback) => {
+            let words = format!("the old version is back, but is not healthy: {why}");
+            trip.warn(words.clone());
+            tx.notes.push(words);
+        }
+        (Verdict::Sick(why), action) => {
+            let reason = format!("{} failed its health check: {why}", settle::name_of(&tx.plan.to));
+            return settle::roll_back(trip, tx, &reason, action == Action::Apply, true);
+        }
+        (Verdict::Stopped, _) => return settle::roll_back(trip, tx, "a person did not want to wait for the verdict", false, true),
+    }
+    if let Err(e) = tx.enter(trip, Stage::Confirming { carried: false }) {
+        return settle::roll_back(trip, tx, &e.message(), false, true);
+    }
+    settle::confirm(trip, tx)
+}
+
+/// Ends a transaction that changed nothing, and gives back why.
+fn abandoned(trip: &mut Trip, tx: Tx, error: Error) -> Error {
+    match settle::abandon(trip, tx, &error) {
+        Ok(_) => error,
+        // the first error is the one to tell; recovery tidies up at the next run
+        Err(second) => {
+            trip.warn(format!("tidying up: {}", second.message()));
+            error
+        }
+    }
+}
+
+/// Looks at the device once, with nothing to remember of refused exchanges.
+///
+/// # Errors
+/// Something cannot be read.
+pub fn measure(trip: &mut Trip, installed: &Installed, aim: &Aim, bundle_size: Option<u64>) -> Result<(Facts, AtHand)> {
+    let (mut facts, at_hand) = measure_for(trip, installed, aim, &BTreeSet::new())?;
+    facts.bundle_size = facts.bundle_size.or(bundle_size);
+    Ok((facts, at_hand))
+}
+
+fn measure_for(trip: &mut Trip, installed: &Installed, aim: &Aim, per_file: &BTreeSet<usize>) -> Result<(Facts, AtHand)> {
+    let mut facts = survey::facts(trip, installed, &aim.target, per_file)?;
+    let at_hand = AtHand::look(trip, &facts)?;
+    facts.at_hand = at_hand.digests().copied().collect();
+    facts.bundle_size = aim.from.and_then(|f| f.bundle.size);
+    if let (Action::Apply, Some(content)) = (aim.action, &aim.target.content) {
+        facts.quarantined = Distrust::load(trip.world.disk, &trip.settings.layout)?.reason(content).map(str::to_owned);
+    }
+    Ok((facts, at_hand))
+}
+
+/// The owner's decisions and what was asked, as `decide` takes them.
+pub fn policy<'t>(trip: &Trip<'t>, aim: &Aim) -> Policy<'t> {
+    let settings = trip.settings;
+    Policy {
+        action: aim.action,
+        managed: &settings.managed,
+        product: &settings.product,
+        channel: &settings.channel,
+        restart: &settings.services.restart,
+        reload: &settings.services.reload,
+        min_free: settings.min_free,
+        updater: this_version(),
+        allow_downgrade: aim.request.allow_downgrade,
+        force: aim.request.force,
+        require_manifest: aim.request.require_manifest,
+    }
+}
+
+/// This program's version.
+pub fn this_version() -> Version {
+    Version::parse(env!("CARGO_PKG_VERSION")).expect("cargo takes semantic versions only")
+}
+
+fn propose(trip: &Trip, aim: &Aim, plan: &Plan) -> Result<Proposal> {
+    let rows = history::load(trip.world.disk, &trip.settings.layout)?;
+    let expected_offline =
+        rows.iter().rev().find(|r| r.result.outcome == Outcome::Confirmed && r.result.offline_seconds > 0.0).map(|r| r.result.offline_seconds);
+    Ok(Proposal {
+        plan: plan.clone(),
+        notes: aim.about.0.clone(),
+        changelog: aim.about.1.clone(),
+        released: aim.about.2,
+        backup_to: plan.backup.then(|| trip.settings.layout.backups()),
+        expected_offline: expected_offline.filter(|_| plan.switches()),
+    })
+}
+
+/// A refusal is a result too; the same one every day is told once.
+fn note_refusal(trip: &mut Trip, aim: &Aim, installed: &Installed, error: &Error) -> Result<()> {
+    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
+    let now = trip.world.clock.now();
+    let result = LastResult {
+        transaction: trip.world.clock.new_id(),
+        action: aim.action,
+        outcome: Outcome::Refused,
+        from: installed.version.clone(),
+        to: aim.target.version.clone(),
+        at: now,
+        seconds: 0.0,
+        offline_seconds: 0.0,
+        code: error.code as u8,
+        reason: Some(error.message()),
+    };
+    let same = |r: &LastResult| r.outcome == result.outcome && r.to == result.to && r.reason == result.reason;
+    durable::make_dirs(disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
+    if !trip.state.last_result.as_ref().is_some_and(same) {
+        history::add(disk, &layout, &Row { result: result.clone(), bytes_fetched: 0, bytes_written: 0 })?;
+    }
+    trip.state.last_result = Some(result);
+    settle::refresh(trip)?;
+    trip.state.save(disk, &layout)
+}
+
+/// Fetches and keeps what an apply would need, and changes nothing else.
+fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installed: &Installed, request: Request) -> Result<Report> {
+    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
+    let began = trip.world.clock.monotonic();
+    let aim = Aim { action: Action::Apply, target, manifest: None, from: Some(from), request, about: (None, None, None) };
+    let (facts, at_hand) = measure(trip, installed, &aim, None)?;
+    let plan = match decide(&policy(trip, &aim), installed, &aim.target, &facts) {
+        Decision::Go(plan) => plan,
+        Decision::UpToDate { .. } => return Ok(Report::up_to_date(Action::Apply, installed.version.clone())),
+        Decision::Blocked(reasons) => return Err(Reason::error(&reasons).during(Phase::Planning)),
+    };
+    let home = layout.fetched_of(&offer.manifest.version);
+    durable::make_dirs(disk, &home, 0o700).doing(|| format!("making {}", home.display()))?;
+    let mut missing = fetch::Missing::new();
+    for file in plan.files.iter().filter(|f| f.is_written()) {
+        let Some(want) = &file.want else { continue };
+        if !at_hand.digests().any(|d| *d == want.sha256) {
+            let staged = home.join(want.sha256.to_string());
+            missing.insert(want.sha256, vec![fetch::Need { path: file.path.clone(), staged, owner: None, mode: None }]);
+        }
+    }
+    let (mut fetched, mut written) = (0, 0);
+    fetch::fetch(trip, from, missing, &mut fetched, &mut written).map_err(|e| e.during(Phase::Downloading))?;
+    disk.sync_fs(&home).doing(|| format!("syncing {}", home.display()))?;
+    // last: with it, all that it needs is here
+    durable::save(disk, &home.join(manifest::NAME), &offer.manifest_bytes, 0o600).doing(|| format!("writing {}", home.display()))?;
+    let mut report = Report::up_to_date(Action::Apply, installed.version.clone());
+    report.to = aim.target.version.clone();
+    report.outcome = Outcome::Confirmed;
+    report.counts = plan.counts();
+    report.bytes_fetched = fetched;
+    report.seconds = trip.world.clock.monotonic().saturating_sub(began).as_secs_f64();
+    report.notes.push(format!("{} is fetched and verified; `pikit-updater apply` installs it, also without network", offer.manifest.version));
+    Ok(report)
+}
+
+/// Of what `--download-only` left: the manifest of the wanted or the highest version.
+pub fn downloaded(trip: &Trip, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>) -> Option<Offer> {
+    let (disk, home) = (trip.world.disk, trip.settings.layout.fetched());
+    let names = disk.list(&home).ok()?;
+    let offers = names.iter().filter_map(|name| {
+        let bytes = durable::read(disk, &home.join(name).join(manifest::NAME), manifest::SIZE_MAX).ok()??;
+        let manifest = Manifest::parse(&bytes).ok()?;
+        let fits = match wanted {
+            Wanted::Best => may(&manifest).is_ok(),
+            Wanted::Exact(version) => manifest.version == *version,
+        };
+        let bundle = crate::source::BundleRef { at: home.join(name).display().to_string(), size: None };
+        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle })
+    });
+    offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
+}
+
+/// Code of a report as the process's exit code.
+pub fn exit_code(report: &Report) -> u8 {
+    if report.outcome == Outcome::RolledBack { Code::RolledBack as u8 } else { report.code }
+}

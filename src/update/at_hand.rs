@@ -1,0 +1,128 @@
+//! Contents that are on the device already: in the live tree under any name, in a backup, in what an interrupted run fetched.
+//! Each is hashed again while it is copied; a copy that is not what it should be is forgotten and fetched.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::survey::{self, CopyError};
+use super::{Trip, backup};
+use crate::device::Managed;
+use crate::error::{Doing, Result};
+use crate::plan::{Action, Change, Facts, Planned, Want};
+use crate::release::{Digest, digest::Hashing};
+use crate::world::{Disk, Kind, durable};
+
+/// Where contents can be had.
+#[derive(Debug, Default)]
+pub struct AtHand(BTreeMap<Digest, PathBuf>);
+
+impl AtHand {
+    /// Looks for contents in the live tree, the backups and what was fetched before.
+    ///
+    /// # Errors
+    /// A folder of ours cannot be read.
+    pub fn look(trip: &Trip, facts: &Facts) -> Result<Self> {
+        let (disk, layout) = (trip.world.disk, &trip.settings.layout);
+        let mut places = BTreeMap::new();
+        let fetched = layout.fetched();
+        if durable::exists(disk, &fetched).doing(|| format!("looking at {}", fetched.display()))? {
+            for version in disk.list(&fetched).doing(|| format!("reading {}", fetched.display()))? {
+                let Ok(names) = disk.list(&fetched.join(&version)) else { continue };
+                for name in names {
+                    if let Some(digest) = name.to_str().and_then(|n| n.parse().ok()) {
+                        places.insert(digest, fetched.join(&version).join(name));
+                    }
+                }
+            }
+        }
+        for backup in backup::list(disk, layout)? {
+            for entry in backup.record.entries.iter().filter(|e| e.stored) {
+                places.insert(entry.want.sha256, backup.file(&entry.path));
+            }
+        }
+        for (path, found) in &facts.files {
+            if let Some((unit, inside)) = crate::device::managed::place(&trip.settings.managed, path) {
+                places.insert(found.sha256, survey::join(&facts.units[unit].to, inside));
+            }
+        }
+        Ok(AtHand(places))
+    }
+    /// The contents.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.0.keys()
+    }
+    /// Puts a wanted content at `staged`, if it is at hand and whole.
+    ///
+    /// # Errors
+    /// The staged file cannot be written.
+    pub fn put(&mut self, trip: &mut Trip, want: &Want, mode: u32, owner: (u32, u32), staged: &Path) -> Result<Option<u64>> {
+        let Some(place) = self.0.get(&want.sha256).cloned() else { return Ok(None) };
+        let disk = trip.world.disk;
+        let Ok(mut reader) = disk.open(&place) else {
+            self.0.remove(&want.sha256);
+            return Ok(None);
+        };
+        let writing = || format!("writing {}", staged.display());
+        let mut writer = Hashing::new(disk.create(staged, 0o600).doing(writing)?);
+        let copied = survey::copy(&mut reader, &mut writer, &mut |_| trip.go_on());
+        let (mut file, digest) = writer.finish();
+        match copied {
+            Ok(bytes) if digest == want.sha256 => {
+                file.own(owner.0, owner.1, mode).doing(writing)?;
+                return Ok(Some(bytes));
+            }
+            Err(CopyError::Write(e)) => return Err(e).doing(writing),
+            Err(CopyError::Told(e)) => return Err(e),
+            Ok(_) | Err(CopyError::Read(_)) => {}
+        }
+        drop(file);
+        disk.unlink(staged).doing(|| format!("removing {}", staged.display()))?;
+        self.0.remove(&want.sha256);
+        trip.warn(format!("{} is damaged and not used", place.display()));
+        Ok(None)
+    }
+}
+
+/// Makes the folders above `inside` below `root`. Existing ones are left alone; new ones get the owner, if one is named.
+///
+/// # Errors
+/// A folder cannot be made.
+pub fn make_parents(disk: &dyn Disk, root: &Path, inside: &str, owner: Option<(u32, u32)>) -> Result<()> {
+    for end in inside.match_indices('/').map(|(i, _)| i) {
+        let dir = root.join(&inside[..end]);
+        let doing = || format!("making {}", dir.display());
+        if disk.meta(&dir).doing(doing)?.is_none_or(|m| m.kind != Kind::Dir) {
+            disk.mkdir(&dir, 0o755).doing(doing)?;
+            if let Some((uid, gid)) = owner {
+                disk.own_dir(&dir, uid, gid, 0o755).doing(doing)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A rollback works with what is on the device: a file that changed since and whose old content is nowhere stays as it is.
+pub fn spare_what_is_nowhere(plan: &mut crate::plan::Plan, at_hand: &AtHand) -> Vec<String> {
+    let mut spared = Vec::new();
+    if plan.action != Action::Rollback {
+        return spared;
+    }
+    for file in plan.files.iter_mut().filter(|f| f.is_written()) {
+        let nowhere = file.want.as_ref().is_some_and(|w| !at_hand.0.contains_key(&w.sha256));
+        if nowhere {
+            file.change = if file.found.is_some() { Change::KeepEdited } else { Change::Gone };
+            spared.push(file.path.to_string());
+        }
+    }
+    plan.fetch_bytes = Some(0);
+    spared
+}
+
+/// Owner and mode of a file to be written; `packed` is the mode in the bundle, if it came from there.
+pub fn attributes(managed: &Managed, facts_owner: (u32, u32), file: &Planned, packed: Option<u32>) -> ((u32, u32), u32) {
+    let want = file.want.as_ref().expect("a written file has a want");
+    let owner = want.owner.unwrap_or(facts_owner);
+    let found = file.found.map(|f| f.mode & 0o755);
+    let mode = want.mode.or(packed).or(found).unwrap_or(if managed.is_folder() { 0o644 } else { 0o755 });
+    (owner, mode & 0o777)
+}

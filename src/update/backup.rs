@@ -1,0 +1,250 @@
+//! Backups: what is needed to return to an earlier tree. A record of the tree as it was found, and only the files that the
+//! transaction changes or removes. On its own file system a stored file is a second name of the old inode and costs nothing.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::begin::Tx;
+use super::survey;
+use super::{Trip, at_hand};
+use crate::device::Layout;
+use crate::error::{Doing, Error, Result};
+use crate::plan::{Action, Plan, Target, Want};
+use crate::record;
+use crate::release::manifest::{self, Manifest};
+use crate::release::{Digest, ReleasePath, digest::Hashing};
+use crate::state::status::BackupLine;
+use crate::world::{Disk, durable};
+
+/// Format of the record.
+const SCHEMA: u32 = 1;
+/// Largest record that is read, bytes.
+const SIZE_MAX: u64 = 64 << 20;
+
+/// A backup's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Orders backups: clocks lie.
+    pub sequence: u64,
+    /// When it was made.
+    pub at: DateTime<Utc>,
+    /// The version it returns to; none: what was there before any release.
+    pub version: Option<Version>,
+    /// Digest of that version's manifest, which lies beside this record.
+    pub manifest_sha256: Option<Digest>,
+    /// The transaction that made it.
+    pub transaction: String,
+    /// The files as they were found.
+    pub entries: Vec<Entry>,
+}
+
+/// One file as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its path in the release.
+    pub path: ReleasePath,
+    /// Its content, size, mode and owner.
+    #[serde(flatten)]
+    pub want: Want,
+    /// Whether its content lies in the backup; otherwise it did not change.
+    pub stored: bool,
+}
+
+/// A backup on the device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backup {
+    /// Name of its folder.
+    pub name: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its record.
+    pub record: Record,
+}
+
+impl Backup {
+    /// Where a stored file lies.
+    pub fn file(&self, path: &ReleasePath) -> PathBuf {
+        self.dir.join("files").join(path.as_str())
+    }
+    /// How state and `rollback --list` show it.
+    pub fn line(&self) -> BackupLine {
+        let bytes = self.record.entries.iter().filter(|e| e.stored).filter_map(|e| e.want.size).sum();
+        BackupLine { name: self.name.clone(), version: self.record.version.clone(), at: self.record.at, bytes }
+    }
+    /// The manifest it returns to, byte for byte.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub fn manifest(&self, disk: &dyn Disk) -> Result<Option<Vec<u8>>> {
+        let Some(expected) = self.record.manifest_sha256 else { return Ok(None) };
+        let path = self.dir.join(manifest::NAME);
+        let bytes = durable::read(disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))?;
+        match bytes {
+            Some(bytes) if Digest::of(&bytes) == expected => Ok(Some(bytes)),
+            _ => Err(Error::verification(format!("the backup {} is damaged: its manifest is missing or not what was stored", self.name))
+                .hint("`rollback --list` shows other backups; `apply VERSION --allow-downgrade` fetches a release again")),
+        }
+    }
+    /// What a rollback to it brings the managed paths to.
+    ///
+    /// # Errors
+    /// As for [`Backup::manifest`].
+    pub fn target(&self, disk: &dyn Disk) -> Result<Target> {
+        let manifest =
+            self.manifest(disk)?.map(|b| Manifest::parse(&b)).transpose().map_err(|e| Error::verification(format!("the backup {}: {e}", self.name)))?;
+        Ok(Target {
+            version: self.record.version.clone(),
+            manifest_sha256: self.record.manifest_sha256,
+            content: manifest.as_ref().map(Manifest::content_digest),
+            files: self.record.entries.iter().map(|e| (e.path.clone(), e.want.clone())).collect(),
+            // units the old release restarted are restarted for it again; what the device does not allow any more is left out by the caller
+            steps: manifest.map(|m| m.post_install).unwrap_or_default(),
+            product: None,
+            channel: None,
+            requires: Default::default(),
+        })
+    }
+}
+
+/// All whole backups, newest first. What cannot be read is passed over: it is no backup.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn list(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Backup>> {
+    let home = layout.backups();
+    if disk.meta(&home).doing(|| format!("looking at {}", home.display()))?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for name in disk.list(&home).doing(|| format!("reading {}", home.display()))? {
+        let Some(name) = name.to_str().filter(|n| n.starts_with(|c: char| c.is_ascii_digit())) else { continue };
+        let dir = home.join(name);
+        let Ok(Some(bytes)) = durable::read(disk, &dir.join("backup.json"), SIZE_MAX) else { continue };
+        if let Ok(record) = record::open_record(&bytes, SCHEMA) {
+            all.push(Backup { name: name.to_owned(), dir, record });
+        }
+    }
+    all.sort_by_key(|b: &Backup| std::cmp::Reverse(b.record.sequence));
+    Ok(all)
+}
+
+/// Makes the backup of a transaction, or puts the edited copies of a repair aside. Whole and named, but not yet synced: sealing does that.
+///
+/// # Errors
+/// A file that changed since it was looked at, a full disk, ….
+pub fn make(trip: &mut Trip, tx: &mut Tx, old_manifest: Option<&[u8]>) -> Result<()> {
+    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
+    let home = layout.backups();
+    if tx.plan.action == Action::Repair {
+        let edited: Vec<usize> = (0..tx.plan.files.len()).filter(|i| tx.plan.files[*i].is_backed_up()).collect();
+        if !edited.is_empty() {
+            let dir = layout.edited().join(&tx.journal.transaction);
+            store(trip, &tx.plan, &dir)?;
+            trip.note(format!("what was edited is kept in {}", dir.display()));
+        }
+        return Ok(());
+    }
+    if !tx.plan.backup {
+        return Ok(());
+    }
+    let backups = list(disk, &layout)?;
+    let sequence = backups.first().map_or(1, |b| b.record.sequence + 1);
+    let now = trip.world.clock.now();
+    let version = tx.plan.from.as_ref().map_or("before".into(), Version::to_string);
+    let name = format!("{sequence:04}-{}-{version}", now.format("%Y%m%dT%H%M%SZ"));
+    let work = work_dir(&layout, &tx.journal.transaction);
+    durable::make_dirs(disk, &home, 0o755).doing(|| format!("making {}", home.display()))?;
+    store(trip, &tx.plan, &work)?;
+    let entries = tx.plan.files.iter().filter_map(|f| {
+        let found = f.found?;
+        let config = f.want.as_ref().is_some_and(|w| w.config);
+        let want = Want { sha256: found.sha256, size: Some(found.size), mode: Some(found.mode), owner: Some((found.uid, found.gid)), config };
+        Some(Entry { path: f.path.clone(), want, stored: f.is_backed_up() })
+    });
+    let record = Record {
+        sequence,
+        at: now,
+        version: tx.plan.from.clone(),
+        manifest_sha256: old_manifest.map(Digest::of),
+        transaction: tx.journal.transaction.clone(),
+        entries: entries.collect(),
+    };
+    let doing = || format!("writing the backup {name}");
+    if let Some(bytes) = old_manifest {
+        write(disk, &work.join(manifest::NAME), bytes).doing(doing)?;
+    }
+    write(disk, &work.join("backup.json"), &record::seal_record(SCHEMA, &record)).doing(doing)?;
+    // contents before the name that makes it a backup
+    disk.sync_fs(&work).doing(doing)?;
+    disk.rename(&work, &home.join(&name), true).doing(doing)?;
+    tx.journal.backup = Some(name);
+    Ok(())
+}
+
+/// Where a backup is put together.
+pub fn work_dir(layout: &Layout, transaction: &str) -> PathBuf {
+    layout.backups().join(format!(".pikit-{transaction}"))
+}
+
+/// Stores the files that change or go below `dir/files`.
+fn store(trip: &mut Trip, plan: &Plan, dir: &Path) -> Result<()> {
+    let disk = trip.world.disk;
+    durable::make_dirs(disk, &dir.join("files"), 0o700).doing(|| format!("making {}", dir.display()))?;
+    for file in plan.files.iter().filter(|f| f.is_backed_up()) {
+        trip.go_on()?;
+        let found = file.found.as_ref().expect("only found files are backed up");
+        let live = survey::join(&trip.settings.managed[file.unit].to, &file.inside);
+        let kept = dir.join("files").join(file.path.as_str());
+        at_hand::make_parents(disk, &dir.join("files"), file.path.as_str(), None)?;
+        match disk.link(&live, &kept) {
+            Ok(()) => {}
+            // another file system, or one without links: a copy, hashed on the way
+            Err(_) => copy(disk, &live, &kept, &found.sha256)?,
+        }
+        if !survey::unchanged(disk.meta(&live).doing(|| format!("looking at {}", live.display()))?.as_ref(), found) {
+            return Err(super::stage::changed_meanwhile(&live));
+        }
+    }
+    Ok(())
+}
+
+fn copy(disk: &dyn Disk, from: &Path, to: &Path, expected: &Digest) -> Result<()> {
+    let mut reader = disk.open(from).doing(|| format!("reading {}", from.display()))?;
+    let writing = || format!("writing {}", to.display());
+    let mut writer = Hashing::new(disk.create(to, 0o600).doing(writing)?);
+    survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(from, to))?;
+    if writer.finish().1 == *expected { Ok(()) } else { Err(super::stage::changed_meanwhile(from)) }
+}
+
+/// Writes a new file without syncing it: the tree it belongs to is synced as a whole.
+pub fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = disk.create(path, 0o644)?;
+    std::io::Write::write_all(&mut file, bytes)
+}
+
+/// Drops the backups beyond `keep`, never the one just made, and whatever a killed run left half made.
+///
+/// # Errors
+/// A backup cannot be removed.
+pub fn prune(trip: &mut Trip, keep: u32) -> Result<()> {
+    let (disk, layout) = (trip.world.disk, &trip.settings.layout);
+    for old in list(disk, layout)?.iter().skip(keep as usize) {
+        remove(disk, layout, &old.name)?;
+    }
+    Ok(())
+}
+
+/// Removes one backup: its record first, so that a half-removed one is none.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(disk: &dyn Disk, layout: &Layout, name: &str) -> Result<()> {
+    let dir = layout.backups().join(name);
+    let doing = || format!("removing {}", dir.display());
+    let Some(meta) = disk.meta(&dir).doing(doing)? else { return Ok(()) };
+    durable::remove(disk, &dir.join("backup.json")).doing(doing)?;
+    durable::remove_tree(disk, &dir, meta.dev).doing(doing)
+}

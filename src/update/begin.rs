@@ -1,0 +1,263 @@
+//! A transaction: its plan and its journal on disk. The only constructor is [`begin`], which returns after the record is durable,
+//! so that no effect can come before it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Trip;
+use super::clone::Clone;
+use super::survey::{self, join};
+use crate::device::{Layout, Managed};
+use crate::error::{Doing, Error, Result};
+use crate::event::{Event, Phase};
+use crate::journal::{self, Journal, Read, Stage, Unit, UnitWay};
+use crate::plan::{Change, Facts, Plan, Planned, Way};
+use crate::record;
+use crate::release::{Digest, manifest};
+use crate::state::log::Log;
+use crate::state::status::{self, Progress};
+use crate::world::{Disk, durable};
+
+/// Format of the plan file.
+const PLAN_SCHEMA: u32 = 1;
+/// Largest plan file that is read, bytes.
+const PLAN_MAX: u64 = 256 << 20;
+/// Largest journal that is read, bytes.
+const JOURNAL_MAX: u64 = 1 << 20;
+/// Space kept for the records of a rollback on a full disk, bytes.
+const RESERVE: usize = 128 << 10;
+
+/// The running transaction.
+#[derive(Debug, PartialEq)]
+pub struct Tx {
+    /// How far it is; on disk before each deed.
+    pub journal: Journal,
+    /// What it does; on disk since it began.
+    pub plan: Plan,
+    /// Bytes of the target's manifest, if it has one.
+    pub manifest: Option<Vec<u8>>,
+    /// Bytes fetched so far.
+    pub fetched: u64,
+    /// Bytes written under managed paths so far.
+    pub written: u64,
+    /// Worth knowing about the result.
+    pub notes: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlanFile {
+    plan: Plan,
+    has_manifest: bool,
+}
+
+/// Writes plan and journal durably and so begins a transaction.
+///
+/// # Errors
+/// The records cannot be written; then nothing has begun.
+pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8>>) -> Result<Tx> {
+    let (disk, layout, clock) = (trip.world.disk, trip.settings.layout.clone(), trip.world.clock);
+    let transaction = clock.new_id();
+    for dir in [layout.state_dir(), layout.logs(), layout.version().parent().expect("the version file lies in a folder").to_owned()] {
+        durable::make_dirs(disk, &dir, 0o755).doing(|| format!("making {}", dir.display()))?;
+    }
+    reserve(disk, &layout)?;
+    let mut units = Vec::new();
+    for (index, managed) in trip.settings.managed.iter().enumerate() {
+        if plan.of_unit(index).any(|f| f.is_written() || f.change == Change::Remove) {
+            units.push(unit(disk, index, managed, facts.units[index].way, &plan, &transaction)?);
+        }
+    }
+    let dir = layout.transaction();
+    clear(disk, &dir)?;
+    durable::make_dirs(disk, &dir, 0o755).doing(|| format!("making {}", dir.display()))?;
+    if let Some(bytes) = &manifest {
+        status::save(disk, &layout, &dir.join(manifest::NAME), bytes)?;
+    }
+    let plan_file = PlanFile { plan, has_manifest: manifest.is_some() };
+    let bytes = record::seal_record(PLAN_SCHEMA, &plan_file);
+    status::save(disk, &layout, &dir.join("plan.json"), &bytes)?;
+    let plan = plan_file.plan;
+    let journal = Journal {
+        transaction: transaction.clone(),
+        action: plan.action,
+        stage: Stage::Preparing,
+        started: clock.now(),
+        from: plan.from.clone(),
+        to: plan.to.clone(),
+        plan_sha256: Digest::of(&bytes),
+        units,
+        backup: None,
+        failing_before: Vec::new(),
+        switched: None,
+    };
+    let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, notes: Vec::new() };
+    tx.save(trip)?;
+    trip.log = Some(Log::open(disk, &layout, &transaction));
+    trip.state.progress = Some(Progress {
+        transaction: transaction.clone(),
+        phase: Phase::Planning,
+        percent: 0,
+        bytes_done: 0,
+        bytes_total: 0,
+        message: String::new(),
+        started: tx.journal.started,
+    });
+    trip.event(Event::Begun { transaction });
+    let name = |v: &Option<semver::Version>| v.as_ref().map_or("what was there before".to_owned(), ToString::to_string);
+    trip.note(format!("{} from {} to {}", tx.plan.action.name(), name(&tx.plan.from), name(&tx.plan.to)));
+    Ok(tx)
+}
+
+/// The space that a rollback's own records need is taken before anything begins.
+fn reserve(disk: &dyn Disk, layout: &Layout) -> Result<()> {
+    let path = layout.reserve();
+    let doing = || format!("reserving {} for a rollback", crate::quantity::bytes(RESERVE as u64));
+    if disk.meta(&path).doing(doing)?.is_some_and(|m| m.size == RESERVE as u64) {
+        return Ok(());
+    }
+    // not zeros: a file system that compresses would keep nothing
+    let filler: Vec<u8> = (0..RESERVE as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    durable::save(disk, &path, &filler, 0o600).doing(doing)
+}
+
+/// Where a managed path is staged and how it will be switched.
+fn unit(disk: &dyn Disk, index: usize, managed: &Managed, way: Way, plan: &Plan, transaction: &str) -> Result<Unit> {
+    let to = managed.to.clone();
+    let beside = managed.parent().join(format!(".{}.pikit-{transaction}", managed.name()));
+    let way = match way {
+        Way::Exchange => UnitWay::Exchange { beside, before: None, after: None },
+        Way::PerFile if !managed.is_folder() => UnitWay::PerFile { bases: vec![beside] },
+        Way::PerFile => {
+            let mounts = disk.mounts().doing(|| "reading the list of mounts".into())?;
+            let mut bases: Vec<PathBuf> = plan
+                .of_unit(index)
+                .filter(|f| f.is_written() || f.change == Change::Remove)
+                .map(|f| base_above(&to, &f.inside, &mounts, transaction))
+                .collect();
+            bases.sort();
+            bases.dedup();
+            UnitWay::PerFile { bases }
+        }
+    };
+    Ok(Unit { unit: index, to, way })
+}
+
+/// The working folder for one file of a managed folder: at the top of the file system that holds the file, so that renames work.
+fn base_above(to: &Path, inside: &str, mounts: &[PathBuf], transaction: &str) -> PathBuf {
+    let file = to.join(inside);
+    let top = mounts.iter().filter(|m| m.starts_with(to) && file.starts_with(m)).max_by_key(|m| m.as_os_str().len());
+    top.map_or(to, |t| t.as_path()).join(format!(".pikit-{transaction}"))
+}
+
+impl Tx {
+    /// Writes the journal durably: the deed it announces comes after.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&self, trip: &Trip) -> Result<()> {
+        status::save(trip.world.disk, &trip.settings.layout, &trip.settings.layout.journal(), &record::seal_record(journal::SCHEMA, &self.journal))
+    }
+    /// Moves on to another stage, durably.
+    ///
+    /// # Errors
+    /// It cannot be written; then the stage is as it was.
+    pub fn enter(&mut self, trip: &Trip, stage: Stage) -> Result<()> {
+        let before = std::mem::replace(&mut self.journal.stage, stage);
+        self.save(trip).inspect_err(|_| self.journal.stage = before)
+    }
+    /// Reads the journal that a killed run left, and its plan.
+    ///
+    /// # Errors
+    /// The files cannot be read at all. What is damaged or newer is [`Read::Unreadable`].
+    pub fn load(trip: &Trip) -> Result<(Read, Option<Tx>)> {
+        let (disk, layout) = (trip.world.disk, &trip.settings.layout);
+        let path = layout.journal();
+        let Some(bytes) = durable::read(disk, &path, JOURNAL_MAX).doing(|| format!("reading {}", path.display()))? else {
+            return Ok((Read::Absent, None));
+        };
+        let unreadable = |why: String| Ok((Read::Unreadable(format!("{}: {why}", path.display())), None));
+        let journal: Journal = match record::open_record(&bytes, journal::SCHEMA) {
+            Ok(journal) => journal,
+            Err(e) => return unreadable(e.to_string()),
+        };
+        let dir = layout.transaction();
+        let doing = || format!("reading {}", dir.display());
+        let plan = durable::read(disk, &dir.join("plan.json"), PLAN_MAX).doing(doing)?;
+        let file: PlanFile = match plan.filter(|b| Digest::of(b) == journal.plan_sha256).map(|b| record::open_record(&b, PLAN_SCHEMA)) {
+            Some(Ok(file)) => file,
+            _ => return unreadable("the plan that belongs to it is missing or damaged".into()),
+        };
+        let manifest = if file.has_manifest { durable::read(disk, &dir.join(manifest::NAME), manifest::SIZE_MAX).doing(doing)? } else { None };
+        if manifest.as_deref().map(Digest::of) != file.plan.manifest_sha256 {
+            return unreadable("the manifest that belongs to it is missing or damaged".into());
+        }
+        if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
+            return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
+        }
+        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, notes: Vec::new() };
+        Ok((Read::Here(Box::new(journal)), Some(tx)))
+    }
+    /// What was cloned into the staged trees.
+    ///
+    /// # Errors
+    /// The record is missing or damaged.
+    pub fn clone_record(&self, trip: &Trip) -> Result<Clone> {
+        let path = trip.settings.layout.transaction().join("clone.json");
+        let bytes = durable::read(trip.world.disk, &path, PLAN_MAX).doing(|| format!("reading {}", path.display()))?;
+        let bytes = bytes.ok_or_else(|| Error::stuck(format!("{} is missing", path.display())))?;
+        record::open_record(&bytes, PLAN_SCHEMA).map_err(|e| Error::stuck(format!("{}: {e}", path.display())))
+    }
+    /// Writes what was cloned into the staged trees; synced with them.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save_clone_record(&self, trip: &Trip, clone: &Clone) -> Result<()> {
+        let path = trip.settings.layout.transaction().join("clone.json");
+        status::save(trip.world.disk, &trip.settings.layout, &path, &record::seal_record(PLAN_SCHEMA, clone))
+    }
+    /// Ends the transaction. The journal goes first: one whose plan is gone could not be read.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    pub fn end(&self, trip: &mut Trip) -> Result<()> {
+        let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
+        let path = layout.journal();
+        let doing = || format!("removing {}", path.display());
+        durable::remove(disk, &path).doing(doing)?;
+        disk.sync_dir(&layout.state_dir()).doing(doing)?;
+        clear(disk, &layout.transaction())
+    }
+    /// Where the staged content of a written file lies.
+    pub fn staged(&self, unit: &Unit, index: usize, file: &Planned) -> PathBuf {
+        match &unit.way {
+            UnitWay::Exchange { beside, .. } => join(beside, &file.inside),
+            UnitWay::PerFile { bases } => base_of(bases, &unit.to, file).join(format!("new-{index}")),
+        }
+    }
+    /// Where the old content of a file lies that is switched file by file.
+    pub fn kept(&self, bases: &[PathBuf], unit: &Unit, index: usize, file: &Planned) -> PathBuf {
+        base_of(bases, &unit.to, file).join(format!("old-{index}"))
+    }
+    /// The files of one unit that change, with their index in the plan.
+    pub fn changes<'s>(&'s self, unit: &Unit) -> impl Iterator<Item = (usize, &'s Planned)> {
+        let unit = unit.unit;
+        let changes = |f: &Planned| f.is_written() || f.change == Change::Remove;
+        self.plan.files.iter().enumerate().filter(move |(_, f)| f.unit == unit && changes(f))
+    }
+}
+
+/// Of the working folders, the one on the file system of this file: the deepest whose parent is above it.
+fn base_of<'b>(bases: &'b [PathBuf], to: &Path, file: &Planned) -> &'b Path {
+    let live = survey::join(to, &file.inside);
+    let above = bases.iter().filter(|b| b.parent().is_some_and(|p| live.starts_with(p)));
+    above.max_by_key(|b| b.as_os_str().len()).expect("every changed file has a working folder")
+}
+
+fn clear(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let doing = || format!("removing {}", dir.display());
+    match disk.meta(dir).doing(doing)? {
+        Some(meta) => durable::remove_tree(disk, dir, meta.dev).doing(doing),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Asking the source, and remembering what it offers.
+
+use serde::{Deserialize, Serialize};
+
+use super::apply::{self, Aim, Request};
+use super::{Trip, settle, survey};
+use crate::error::{Code, Doing, Error, Result};
+use crate::event::Phase;
+use crate::plan::decide::{Installed, channel_fits};
+use crate::plan::{Action, Decision, Target, decide};
+use crate::release::manifest::this_arch;
+use crate::release::{Digest, Manifest, manifest};
+use crate::source::{Memory, Offer, Source, Wanted};
+use crate::state::status::{self, Available};
+use crate::world::durable;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Remembered {
+    source: String,
+    memory: Memory,
+}
+
+/// Asks the source for a release. Without network a release that was downloaded before does as well.
+///
+/// # Errors
+/// The source; a release that no trusted key signed, when signatures are required.
+pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &Installed) -> Result<Option<Offer>> {
+    let (disk, layout, settings) = (trip.world.disk, trip.settings.layout.clone(), trip.settings);
+    let bytes = durable::read(disk, &layout.offered(), 64 << 20).doing(|| format!("reading {}", layout.offered().display()))?;
+    // a memory that cannot be read only costs a larger request
+    let mut known: Remembered = bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+    if known.source != source.name() {
+        known = Remembered { source: source.name(), memory: Memory::default() };
+    }
+    let before = known.memory.clone();
+    let here = installed.version.clone();
+    let may = |m: &Manifest| may_install(&settings.product, &settings.channel, here.as_ref(), m);
+    let offer = match source.find(wanted, &may, &mut known.memory) {
+        Ok(offer) => offer,
+        Err(e) if e.code == Code::Source => match apply::downloaded(trip, wanted, &may) {
+            Some(offer) => {
+                trip.warn(format!("{}; going on with {}, which was downloaded before", e.message(), offer.manifest.version));
+                Some(offer)
+            }
+            None => return Err(e.during(Phase::Checking)),
+        },
+        Err(e) => return Err(e.during(Phase::Checking)),
+    };
+    if known.memory != before {
+        durable::make_dirs(disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
+        status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data"))?;
+    }
+    if let Some(offer) = &offer {
+        believe(trip, offer)?;
+    }
+    Ok(offer)
+}
+
+/// Whether the release may be believed at all.
+fn believe(trip: &Trip, offer: &Offer) -> Result<()> {
+    if !trip.settings.trust.required {
+        return Ok(());
+    }
+    Err(Error::verification(format!("{} is not signed by a trusted key, and trust.required is true", offer.manifest.version))
+        .hint("this version of the updater cannot verify signatures yet; on a network you trust, set trust.required = false")
+        .during(Phase::Checking))
+}
+
+/// Whether this device may install a release at all; what is lower or quarantined is decided later, with words.
+fn may_install(product: &str, channel: &str, here: Option<&semver::Version>, offered: &Manifest) -> Result<(), String> {
+    let requires = &offered.requires;
+    if offered.product.as_ref().is_some_and(|p| p != product) {
+        return Err("it is of another product".into());
+    }
+    if !channel_fits(channel, offered.channel.as_deref(), Some(&offered.version)) {
+        return Err(format!("it is not of the channel {channel}"));
+    }
+    if !requires.arch.is_empty() && !requires.arch.iter().any(|a| a == this_arch()) {
+        return Err(format!("it is not for {}", this_arch()));
+    }
+    if requires.updater.as_ref().is_some_and(|r| !r.matches(&apply::this_version())) {
+        return Err("it needs another version of the updater".into());
+    }
+    match (&requires.from, here) {
+        (Some(required), Some(here)) if !required.matches(here) && offered.version != *here => Err(format!("it can replace {required} only")),
+        _ => Ok(()),
+    }
+}
+
+/// Asks the source and writes what it offers into the state. With `remember` false nothing is written.
+///
+/// # Errors
+/// The source. The state then says so and keeps what was known.
+pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
+    trip.phase(Phase::Checking, format!("asking {}", source.name()));
+    let layout = trip.settings.layout.clone();
+    durable::make_dirs(trip.world.disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
+    let installed = survey::installed(trip)?;
+    let now = trip.world.clock.now();
+    let offer = match find(trip, source, &Wanted::Best, &installed) {
+        Ok(offer) => offer,
+        Err(e) => {
+            trip.state.last_check_error = Some(e.message());
+            settle::refresh(trip)?;
+            trip.state.save(trip.world.disk, &layout)?;
+            return Err(e);
+        }
+    };
+    trip.state.last_check = Some(now);
+    trip.state.last_check_error = None;
+    trip.state.latest = offer.as_ref().map(|o| o.manifest.version.clone());
+    trip.state.available = match &offer {
+        Some(offer) => available(trip, offer, &installed)?,
+        None => None,
+    };
+    settle::refresh(trip)?;
+    trip.state.save(trip.world.disk, &layout)
+}
+
+/// What the offer would do here; none when there is nothing to install.
+fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Option<Available>> {
+    trip.phase(Phase::Planning, "comparing with what is installed");
+    let manifest_sha256 = Digest::of(&offer.manifest_bytes);
+    let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
+    let target = Target::of_release(&offer.manifest, manifest_sha256);
+    let mut aim = Aim { action: Action::Apply, target, manifest: None, from: None, request, about: (None, None, None) };
+    let (facts, _) = apply::measure(trip, installed, &aim, offer.bundle.size)?;
+    let mut decided = decide(&apply::policy(trip, &aim), installed, &aim.target, &facts);
+    let mut blocked = Vec::new();
+    if let Decision::Blocked(reasons) = &decided {
+        if reasons.iter().any(|r| matches!(r, crate::plan::Reason::Downgrade { .. })) {
+            return Ok(None);
+        }
+        blocked = reasons.iter().map(ToString::to_string).collect();
+        // what it would do if it could: people want to know what they miss
+        aim.request.force = true;
+        decided = decide(&apply::policy(trip, &aim), installed, &aim.target, &facts);
+    }
+    let plan = match decided {
+        Decision::UpToDate { drifted, .. } => {
+            trip.state.drift = Some(drifted.len());
+            return Ok(None);
+        }
+        Decision::Go(plan) => Some(plan),
+        Decision::Blocked(_) => None,
+    };
+    let manifest: &manifest::Manifest = &offer.manifest;
+    Ok(Some(Available {
+        version: manifest.version.clone(),
+        manifest_sha256,
+        released: manifest.released,
+        changelog: manifest.changelog.clone(),
+        notes: manifest.notes.clone(),
+        download_bytes: plan.as_ref().map_or(offer.bundle.size, |p| p.fetch_bytes),
+        plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
+        blocked,
+    }))
+}

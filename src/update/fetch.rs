@@ -1,0 +1,337 @@
+//! Fetching: the bundle is read once, and each file that is needed is hashed and written where it is staged while it arrives.
+//! What an interrupted run had fetched is kept below `/var/tmp/pikit-update/<version>/`, each piece named by its digest.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Trip;
+use super::begin::Tx;
+use super::survey::{self, CHUNK, CopyError};
+use crate::error::{Doing, Error, Result};
+use crate::event::{Event, Phase};
+use crate::quantity::bytes;
+use crate::release::bundle::{self, BundleError, Head};
+use crate::release::{Digest, Manifest, ReleasePath, digest::Hashing, manifest};
+use crate::source::{BundleRef, Source};
+use crate::world::durable;
+
+/// Where a release's contents come from.
+#[derive(Clone, Copy)]
+pub struct From<'s> {
+    /// The source.
+    pub source: &'s dyn Source,
+    /// Its bundle.
+    pub bundle: &'s BundleRef,
+    /// Its manifest.
+    pub manifest: &'s Manifest,
+    /// Digest of the manifest's bytes.
+    pub manifest_sha256: Digest,
+}
+
+/// Contents still to come, and where each goes.
+pub type Missing = BTreeMap<Digest, Vec<Need>>;
+
+/// One place that a content is to come to.
+#[derive(Debug, Clone)]
+pub struct Need {
+    /// The file, for messages.
+    pub path: ReleasePath,
+    /// Where it is staged.
+    pub staged: PathBuf,
+    /// Owner, if it is to be set.
+    pub owner: Option<(u32, u32)>,
+    /// Mode; none: that of the bundle.
+    pub mode: Option<u32>,
+}
+
+/// A place to go on from after an interruption.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Resume {
+    manifest_sha256: Digest,
+    at: String,
+    offset: u64,
+    validator: Option<String>,
+}
+
+/// How much more must have arrived before the place to go on from is written again, bytes: each write costs the card an erase block.
+const RESUME_EVERY: u64 = 16 << 20;
+/// Bounds of an archive whose manifest tells no sizes.
+const UNTOLD_MAX: u64 = 4 << 30;
+const UNTOLD_RATIO: u64 = 200;
+
+/// Streams the bundle and stages what is missing. On return nothing is missing.
+///
+/// # Errors
+/// The source; a bundle that is not what its manifest says (nothing of it is used beyond files whose digest was right).
+pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, fetched: &mut u64, written: &mut u64) -> Result<()> {
+    let resume = load_resume(trip, &from).filter(|_| !missing.is_empty());
+    let mut start = resume.as_ref().map_or(0, |r| r.offset);
+    let mut validator = resume.and_then(|r| r.validator);
+    loop {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let began_at = stream(trip, from, start, validator.as_deref(), &mut missing, fetched, written)?;
+        if missing.is_empty() {
+            break;
+        }
+        if began_at == 0 {
+            return Err(Error::verification(format!("the bundle of {} lacks files that its manifest lists: {}", from.manifest.version, named(&missing)))
+                .hint("the release is broken: tell its maintainer"));
+        }
+        // what lay before the place we went on from turned out to be damaged: once more, from the start
+        (start, validator) = (0, None);
+    }
+    let _ = durable::remove(trip.world.disk, &resume_path(trip, &from));
+    Ok(())
+}
+
+/// One pass over the bundle from an offset. Returns where it really began.
+fn stream(trip: &mut Trip, from: From, start: u64, validator: Option<&str>, missing: &mut Missing, fetched: &mut u64, written: &mut u64) -> Result<u64> {
+    let mut body = from.source.bundle(from.bundle, start, validator).map_err(|e| e.during(Phase::Downloading))?;
+    let (began_at, total, validator) = (body.start, body.total, body.validator.take());
+    let words = match total {
+        Some(total) => format!("fetching {} of {}", bytes(total.saturating_sub(began_at)), from.source.name()),
+        None => format!("fetching from {}", from.source.name()),
+    };
+    trip.phase(Phase::Downloading, words);
+    let listed: BTreeMap<&str, BTreeSet<Digest>> = from.manifest.files.iter().fold(BTreeMap::new(), |mut all, f| {
+        all.entry(f.path.as_str()).or_default().insert(f.sha256);
+        all
+    });
+    let mut seen: BTreeMap<ReleasePath, usize> = BTreeMap::new();
+    let count = Rc::new(Cell::new(0u64));
+    let reader = BufReader::with_capacity(CHUNK, Counting { inner: body.reader, count: count.clone() });
+    let mut resume = Resume { manifest_sha256: from.manifest_sha256, at: from.bundle.at.clone(), offset: start, validator };
+    let mut saved = began_at;
+    let result = bundle::read(reader, limit(trip, &from, total), |head: &Head, content: &mut dyn Read| -> Result<()> {
+        trip.go_on()?;
+        if let Some(offset) = head.member {
+            resume.offset = began_at + offset;
+            if resume.offset > saved + RESUME_EVERY {
+                saved = resume.offset;
+                save_resume(trip, &from, &resume);
+            }
+        }
+        if [manifest::NAME, manifest::SIGNATURE_NAME].contains(&head.path.as_str()) {
+            return Ok(());
+        }
+        let Some(digests) = listed.get(head.path.as_str()) else {
+            return Err(Error::verification(format!("the bundle holds {}, which its manifest does not list", head.path))
+                .hint("somebody packed something else than they described: nothing of it is installed; tell the maintainer"));
+        };
+        let times = seen.entry(head.path.clone()).or_insert(0);
+        *times += 1;
+        if *times > digests.len() {
+            return Err(Error::verification(format!("the bundle holds {} twice", head.path)).hint("the release is broken: tell its maintainer"));
+        }
+        if let Some(sha256) = digests.iter().find(|d| missing.contains_key(d)) {
+            let needs = missing.get(sha256).expect("it was found just now").clone();
+            if take(trip, head, content, (sha256, &needs[0]), digests, (&count, began_at, total), written)? {
+                for twin in &needs[1..] {
+                    double(trip, head, sha256, &needs[0].staged, twin)?;
+                    *written += head.size;
+                }
+                missing.remove(sha256);
+            }
+        }
+        trip.event(Event::Progress { phase: Phase::Downloading, bytes_done: began_at + count.get(), bytes_total: total.unwrap_or(0) });
+        Ok(())
+    });
+    *fetched += count.get();
+    let result = result.map_err(|e| match e {
+        BundleError::Visitor(e) => e,
+        BundleError::Bad(words) => Error::verification(words).hint("nothing of it is installed; try again later, and tell the maintainer if it stays so"),
+        BundleError::Read(e) => unwrap_io(e),
+    });
+    if result.is_err() && resume.offset > began_at {
+        save_resume(trip, &from, &resume);
+    }
+    result.map(|()| began_at).map_err(|e| e.during(Phase::Downloading))
+}
+
+/// Writes one content where it is staged. `false`: it is that of another architecture.
+fn take(
+    trip: &mut Trip,
+    head: &Head,
+    content: &mut dyn Read,
+    (sha256, need): (&Digest, &Need),
+    listed: &BTreeSet<Digest>,
+    progress: (&Rc<Cell<u64>>, u64, Option<u64>),
+    written: &mut u64,
+) -> Result<bool> {
+    let disk = trip.world.disk;
+    let writing = || format!("writing {}", need.staged.display());
+    let (count, began_at, total) = progress;
+    let mut writer = Hashing::new(disk.create(&need.staged, 0o600).doing(writing)?);
+    let mut told = 0;
+    let copied = survey::copy(content, &mut writer, &mut |n| {
+        told += n;
+        if told >= 1 << 20 {
+            told = 0;
+            trip.event(Event::Progress { phase: Phase::Downloading, bytes_done: began_at + count.get(), bytes_total: total.unwrap_or(0) });
+        }
+        trip.go_on()
+    });
+    let (mut file, digest) = writer.finish();
+    let error = match copied {
+        Ok(bytes) if digest == *sha256 => {
+            let (uid, gid) = need.owner.unwrap_or_default();
+            let mode = need.mode.unwrap_or(head.mode);
+            if need.owner.is_some() {
+                file.own(uid, gid, mode).doing(writing)?;
+            }
+            *written += bytes;
+            return Ok(true);
+        }
+        Ok(_) if listed.contains(&digest) => None,
+        Ok(_) => Some(
+            Error::verification(format!("{} is not what the manifest says: its SHA-256 is {digest}, {sha256} is listed", head.path))
+                .hint("the bundle was damaged or exchanged: nothing of it is installed"),
+        ),
+        Err(CopyError::Read(e)) => Some(match e.get_ref() {
+            Some(inner) if inner.is::<Error>() => unwrap_io(e),
+            _ if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::UnexpectedEof => {
+                Error::verification(format!("the bundle is damaged in {}", head.path))
+                    .because(e)
+                    .hint("try again later, and tell the maintainer if it stays so")
+            }
+            _ => unwrap_io(e),
+        }),
+        Err(e) => Some(e.at(Path::new(head.path.as_str()), &need.staged)),
+    };
+    drop(file);
+    // a partial file must never be taken for a verified one; if this fails too, its digest is still checked before it is used
+    let _ = disk.unlink(&need.staged);
+    error.map_or(Ok(false), Err)
+}
+
+/// A content that goes to several places arrives once.
+fn double(trip: &mut Trip, head: &Head, sha256: &Digest, staged: &Path, twin: &Need) -> Result<()> {
+    let disk = trip.world.disk;
+    let writing = || format!("writing {}", twin.staged.display());
+    let mut reader = disk.open(staged).doing(|| format!("reading {}", staged.display()))?;
+    let mut writer = Hashing::new(disk.create(&twin.staged, 0o600).doing(writing)?);
+    survey::copy(&mut reader, &mut writer, &mut |_| trip.go_on()).map_err(|e| e.at(staged, &twin.staged))?;
+    let (mut file, digest) = writer.finish();
+    if digest != *sha256 {
+        return Err(Error::verification(format!("{} is not what was written to it a moment ago", staged.display()))
+            .hint("the card or the memory of this board is failing"));
+    }
+    match twin.owner {
+        Some((uid, gid)) => file.own(uid, gid, twin.mode.unwrap_or(head.mode)).doing(writing),
+        None => Ok(()),
+    }
+}
+
+/// The first of the files that are missing, for messages.
+pub fn named(missing: &Missing) -> String {
+    let all: Vec<&str> = missing.values().flatten().map(|n| n.path.as_str()).collect();
+    let more = if all.len() > 3 { format!(" and {} more", all.len() - 3) } else { String::new() };
+    format!("{}{more}", all[..all.len().min(3)].join(", "))
+}
+
+/// The error that a source put into an `io::Error`, or the error itself with words.
+fn unwrap_io(e: io::Error) -> Error {
+    match e.downcast::<Error>() {
+        Ok(error) => error,
+        Err(e) => Error::source_failed("reading the bundle").because(e).hint("run it again: it goes on from where it stopped"),
+    }
+}
+
+/// Most bytes the bundle may unpack to: what the manifest accounts for, with tar's own overhead.
+fn limit(trip: &Trip, from: &From, compressed: Option<u64>) -> u64 {
+    let files = &from.manifest.files;
+    let overhead = 4096 * (files.len() as u64 + 8) + 2 * manifest::SIZE_MAX;
+    match files.iter().map(|f| f.size).sum::<Option<u64>>() {
+        Some(told) => told.saturating_add(overhead),
+        None => {
+            let free = trip.settings.managed.iter().filter_map(|m| trip.world.disk.volume(m.parent()).ok()).map(|v| v.free).min().unwrap_or(UNTOLD_MAX);
+            let ratio = compressed.map_or(UNTOLD_MAX, |c| c.saturating_mul(UNTOLD_RATIO));
+            UNTOLD_MAX.min(ratio).min(free.saturating_sub(trip.settings.min_free)).saturating_add(overhead)
+        }
+    }
+}
+
+struct Counting<R> {
+    inner: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.count.set(self.count.get() + n as u64);
+        Ok(n)
+    }
+}
+
+fn resume_path(trip: &Trip, from: &From) -> PathBuf {
+    trip.settings.layout.fetched_of(&from.manifest.version).join("resume.json")
+}
+
+fn load_resume(trip: &Trip, from: &From) -> Option<Resume> {
+    let bytes = durable::read(trip.world.disk, &resume_path(trip, from), 64 << 10).ok()??;
+    let resume: Resume = serde_json::from_slice(&bytes).ok()?;
+    (resume.manifest_sha256 == from.manifest_sha256 && resume.at == from.bundle.at).then_some(resume)
+}
+
+/// Without it a later run starts at the beginning, so failing to write it is no failure.
+fn save_resume(trip: &Trip, from: &From, resume: &Resume) {
+    let path = resume_path(trip, from);
+    let bytes = serde_json::to_vec(resume).expect("a place is plain data");
+    let _ = make_home(trip, path.parent().expect("it lies in a folder")).and_then(|()| durable::save(trip.world.disk, &path, &bytes, 0o600));
+}
+
+fn make_home(trip: &Trip, dir: &Path) -> io::Result<()> {
+    durable::make_dirs(trip.world.disk, dir, 0o700)
+}
+
+/// Moves what was staged of an abandoned transaction to where the next run finds it. Best effort: what cannot be kept is fetched again.
+pub fn keep_pieces(trip: &Trip, tx: &Tx) {
+    let (Some(version), Some(_)) = (&tx.plan.to, &tx.manifest) else { return };
+    let disk = trip.world.disk;
+    let home = trip.settings.layout.fetched_of(version);
+    for unit in &tx.journal.units {
+        for (index, file) in tx.changes(unit).filter(|(_, f)| f.is_written()) {
+            let Some(want) = &file.want else { continue };
+            let staged = tx.staged(unit, index, file);
+            if !matches!(disk.meta(&staged), Ok(Some(m)) if m.kind == crate::world::Kind::File && m.size > 0) {
+                continue;
+            }
+            let piece = home.join(want.sha256.to_string());
+            if make_home(trip, &home).is_err() {
+                return;
+            }
+            // on another file system it is copied, and only if it is what it should be
+            if disk.rename(&staged, &piece, false).is_err() {
+                let _ = copy_piece(trip, &staged, &piece, &want.sha256);
+            }
+        }
+    }
+}
+
+fn copy_piece(trip: &Trip, staged: &Path, piece: &Path, expected: &Digest) -> io::Result<()> {
+    let disk = trip.world.disk;
+    durable::remove(disk, piece)?;
+    let mut reader = disk.open(staged)?;
+    let mut writer = Hashing::new(disk.create(piece, 0o600)?);
+    let copied = survey::copy(&mut reader, &mut writer, &mut |_| Ok(()));
+    if copied.is_err() || writer.finish().1 != *expected {
+        disk.unlink(piece)?;
+    }
+    Ok(())
+}
+
+/// Removes what was fetched and is not needed any more.
+pub fn forget_pieces(trip: &Trip) {
+    let (disk, dir) = (trip.world.disk, trip.settings.layout.fetched());
+    if let Ok(Some(meta)) = disk.meta(&dir) {
+        let _ = durable::remove_tree(disk, &dir, meta.dev);
+    }
+}

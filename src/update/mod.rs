@@ -1,0 +1,177 @@
+//! The trip: check, decide, begin, fetch, stage, seal, switch, trial, then confirm or return. Start with [`apply`], which tells it
+//! from top to bottom; each step stands in a file of its own, in this order.
+//!
+//! What is promised: whatever is killed in between, once [`recover`] has run all managed paths are together at the old tree or
+//! together at the new one. What is not: a `rollback` cannot undo what services did to data outside the managed paths.
+
+pub mod survey;
+pub mod backup;
+pub mod begin;
+pub mod at_hand;
+pub mod fetch;
+pub mod clone;
+pub mod stage;
+pub mod carry;
+pub mod switch;
+pub mod trial;
+pub mod settle;
+pub mod recover;
+pub mod check;
+pub mod apply;
+pub mod verify;
+
+use semver::Version;
+use serde::Serialize;
+
+use crate::device::Settings;
+use crate::error::{Code, Error, Result};
+use crate::event::{Event, Outcome, Phase, Sink};
+use crate::plan::{Action, Counts};
+use crate::state::State;
+use crate::state::log::Log;
+use crate::world::World;
+use crate::world::lock::Locked;
+
+/// What every step of the trip is handed.
+pub struct Trip<'a> {
+    /// The doors.
+    pub world: World<'a>,
+    /// The owner's decisions.
+    pub settings: &'a Settings,
+    /// Proof that no other run changes anything.
+    pub locked: &'a Locked,
+    /// Who wants to know.
+    pub sink: &'a mut dyn Sink,
+    /// The state as it will be written next.
+    pub state: State,
+    /// The log of the running transaction.
+    pub log: Option<Log>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Id of the transaction, if one was begun.
+    pub transaction: Option<String>,
+    /// What it was for.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Version before.
+    pub from: Option<Version>,
+    /// Version it went for.
+    pub to: Option<Version>,
+    /// Exit code.
+    pub code: u8,
+    /// Why it ended so, if it did not end well.
+    pub reason: Option<String>,
+    /// What to do next, if something is to be done.
+    pub hint: Option<String>,
+    /// What it did, file by file, in numbers.
+    pub counts: Counts,
+    /// Bytes fetched from the source.
+    pub bytes_fetched: u64,
+    /// Bytes written under managed paths.
+    pub bytes_written: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// From the first rename to the verdict that services are back.
+    pub offline_seconds: f64,
+    /// Worth knowing: edited files that stayed, units that do not exist, ….
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Nothing was to be done.
+    pub fn up_to_date(action: Action, version: Option<Version>) -> Self {
+        Report {
+            transaction: None,
+            action,
+            outcome: Outcome::UpToDate,
+            from: version.clone(),
+            to: version,
+            code: 0,
+            reason: None,
+            hint: None,
+            counts: Counts::default(),
+            bytes_fetched: 0,
+            bytes_written: 0,
+            seconds: 0.0,
+            offline_seconds: 0.0,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Trip<'a> {
+    /// Begins a command that may change things. A state that cannot be read is set aside and said so.
+    ///
+    /// # Errors
+    /// The state's folder cannot be read or written.
+    pub fn new(world: World<'a>, settings: &'a Settings, locked: &'a Locked, sink: &'a mut dyn Sink) -> Result<Self> {
+        let loaded = State::load(world.disk, &settings.layout)?;
+        let mut trip = Trip { world, settings, locked, sink, state: loaded.state, log: None };
+        if let Some(trouble) = loaded.trouble {
+            let aside = settings.layout.state().with_extension(format!("json.aside-{}", world.clock.now().format("%Y%m%dT%H%M%SZ")));
+            crate::error::Doing::doing(world.disk.rename(&settings.layout.state(), &aside, false), || {
+                format!("setting {} aside", settings.layout.state().display())
+            })?;
+            trip.warn(format!("{trouble}; it was set aside as {} and a new one begun", aside.display()));
+        }
+        trip.state.signed = settings.trust.required;
+        Ok(trip)
+    }
+    /// Tells everybody.
+    pub fn event(&mut self, event: Event) {
+        self.sink.event(&event);
+        if let Some(log) = &self.log {
+            log.event(self.world.disk, self.world.clock.now(), &event);
+        }
+    }
+    /// A new phase: told, and written into the state of a running transaction.
+    pub fn phase(&mut self, phase: Phase, message: impl Into<String>) {
+        let message = message.into();
+        self.event(Event::Phase { phase, message: message.clone() });
+        if let Some(progress) = &mut self.state.progress {
+            progress.phase = phase;
+            progress.message = message;
+            progress.percent = percent(phase);
+            // a view of the truth, which is the journal: a state that cannot be written does not stop the trip
+            let _ = self.state.save(self.world.disk, &self.settings.layout);
+        }
+    }
+    /// Worth knowing.
+    pub fn note(&mut self, message: impl Into<String>) {
+        self.event(Event::Note { message: message.into() });
+    }
+    /// Worth a person's attention.
+    pub fn warn(&mut self, message: impl Into<String>) {
+        self.event(Event::Warning { message: message.into() });
+    }
+    /// Ends the trip if a person or a signal wants that. Only asked before the switch.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn go_on(&self) -> Result<()> {
+        if self.world.clock.stops() == 0 {
+            return Ok(());
+        }
+        Err(Error::new(Code::Cancelled, "stopped before anything changed").hint("what was fetched is kept: run it again to go on from there"))
+    }
+}
+
+/// How far the whole trip is when a phase begins, in per cent: the download is most of what a person waits for.
+fn percent(phase: Phase) -> u8 {
+    match phase {
+        Phase::Checking => 0,
+        Phase::Planning => 2,
+        Phase::Downloading => 5,
+        Phase::Verifying => 70,
+        Phase::Staging => 75,
+        Phase::Switching => 80,
+        Phase::Restarting => 82,
+        Phase::Trial => 85,
+        Phase::Confirming => 97,
+        Phase::RollingBack => 90,
+    }
+}

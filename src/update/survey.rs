@@ -1,0 +1,264 @@
+//! Looking at the device: where the managed paths lie, how they can be switched, and what their files are. Only reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Trip;
+use crate::device::managed;
+use crate::error::{Doing, Error, Result};
+use crate::plan::decide::Installed;
+use crate::plan::{Facts, Found, Target, UnitFacts, VolumeFacts, Want, Way};
+use crate::release::manifest::{self, Manifest};
+use crate::release::{Digest, ReleasePath};
+use crate::world::{Disk, Kind, Meta, durable};
+
+/// Size of the reads, bytes.
+pub const CHUNK: usize = 64 << 10;
+
+/// What the live tree was last brought to.
+///
+/// # Errors
+/// The record is there and cannot be read: nothing is decided on a guess.
+pub fn installed(trip: &Trip) -> Result<Installed> {
+    let (disk, layout) = (trip.world.disk, &trip.settings.layout);
+    let path = layout.installed();
+    let noted = durable::read(disk, &layout.version(), 4096).doing(|| format!("reading {}", layout.version().display()))?;
+    let noted = noted.and_then(|b| manifest::version(String::from_utf8_lossy(&b).trim()).ok());
+    let Some(bytes) = durable::read(disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))? else {
+        return Ok(Installed { version: noted, ..Installed::default() });
+    };
+    let manifest = Manifest::parse(&bytes).map_err(|e| {
+        Error::verification(format!("{}: {e}", path.display()))
+            .hint(format!("`rollback` does not need it; or move {} away: the next apply then looks at the files themselves", path.display()))
+    })?;
+    let target = Target::of_release(&manifest, Digest::of(&bytes));
+    Ok(Installed { version: target.version, manifest_sha256: target.manifest_sha256, content: target.content, files: target.files })
+}
+
+/// Measures everything that a decision about this target needs. `per_file` names managed paths whose exchange was refused before.
+///
+/// # Errors
+/// A managed path that cannot be read, or that is a link.
+pub fn facts(trip: &Trip, installed: &Installed, target: &Target, per_file: &BTreeSet<usize>) -> Result<Facts> {
+    let mut facts = Facts::default();
+    units(trip, per_file, &mut facts)?;
+    let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
+    let beside = target.files.iter().filter(|(_, w)| w.config).filter_map(|(p, _)| ReleasePath::new(&format!("{p}.pikit-new")).ok());
+    let paths: BTreeSet<ReleasePath> = installed.files.keys().chain(target.files.keys()).cloned().chain(beside).collect();
+    for path in paths {
+        trip.go_on()?;
+        let Some((unit, inside)) = managed::place(&trip.settings.managed, &path) else { continue };
+        let to = &facts.units[unit].to;
+        match look(trip.world.disk, to, inside, installed, &path, &mut folders)? {
+            Seen::Nothing => {}
+            Seen::File(found) => {
+                facts.files.insert(path, found);
+            }
+            Seen::Obstacle(words) => {
+                facts.obstacles.insert(path, words);
+            }
+        }
+    }
+    Ok(facts)
+}
+
+/// The managed paths and the file systems involved.
+fn units(trip: &Trip, per_file: &BTreeSet<usize>, facts: &mut Facts) -> Result<()> {
+    let disk = trip.world.disk;
+    let mounts = disk.mounts().doing(|| "reading the list of mounts".into())?;
+    for (index, managed) in trip.settings.managed.iter().enumerate() {
+        let to = &managed.to;
+        let doing = || format!("looking at {}", to.display());
+        let live = disk.meta(to).doing(doing)?;
+        let wrong = match live.map(|m| m.kind) {
+            Some(Kind::Link) => Some("a symbolic link: put the path it points to into [[managed]] to"),
+            Some(Kind::File) if managed.is_folder() => Some("a file, and the config says folder (\"/\" at both ends)"),
+            Some(Kind::Dir) if !managed.is_folder() => Some("a folder, and the config says file"),
+            Some(Kind::Other) => Some("neither a file nor a folder"),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            return Err(Error::refused(format!("{} is {wrong}", to.display())));
+        }
+        let parent = existing_above(disk, managed.parent())?;
+        let parent_meta = disk.meta(&parent).doing(doing)?.ok_or_else(|| Error::unexpected(format!("{} vanished", parent.display())))?;
+        let at = if live.is_some() { to.clone() } else { parent.clone() };
+        let volume = disk.volume(&at).doing(doing)?;
+        let mounted = mounts.iter().any(|m| m.starts_with(to)) || live.is_some_and(|l| l.dev != parent_meta.dev);
+        let way = match live {
+            // a new tree comes in by a plain rename, which every file system can
+            None => Way::Exchange,
+            Some(_) if mounted || !volume.exchanges || per_file.contains(&index) => Way::PerFile,
+            Some(_) => Way::Exchange,
+        };
+        let owner = live.unwrap_or(parent_meta);
+        let volume_index = volume_of(facts, &at, &volume);
+        facts.units.push(UnitFacts {
+            to: to.clone(),
+            way,
+            exists: live.is_some(),
+            owner: (owner.uid, owner.gid),
+            volume: volume_index,
+            has_modes: volume.has_modes,
+        });
+    }
+    for (own, is_backups) in [(trip.settings.layout.backups(), true), (trip.settings.layout.state_dir(), false)] {
+        let at = existing_above(disk, &own)?;
+        let volume = disk.volume(&at).doing(|| format!("looking at {}", own.display()))?;
+        let index = volume_of(facts, &at, &volume);
+        if is_backups {
+            facts.backup_volume = index;
+        }
+    }
+    Ok(())
+}
+
+fn volume_of(facts: &mut Facts, at: &Path, volume: &crate::world::disk::Volume) -> usize {
+    if let Some(known) = facts.volumes.iter().position(|v| v.dev == volume.dev) {
+        return known;
+    }
+    facts.volumes.push(VolumeFacts { dev: volume.dev, at: at.to_owned(), free: volume.free, block: volume.block, read_only: volume.read_only });
+    facts.volumes.len() - 1
+}
+
+/// The path itself, or the nearest folder above it that is there.
+pub fn existing_above(disk: &dyn Disk, path: &Path) -> Result<PathBuf> {
+    let mut at = path;
+    loop {
+        if disk.meta(at).doing(|| format!("looking at {}", at.display()))?.is_some() {
+            return Ok(at.to_owned());
+        }
+        at = at.parent().ok_or_else(|| Error::unexpected(format!("nothing above {} is there", path.display())))?;
+    }
+}
+
+enum Seen {
+    Nothing,
+    File(Found),
+    Obstacle(String),
+}
+
+/// What lies at one listed path.
+fn look(disk: &dyn Disk, to: &Path, inside: &str, installed: &Installed, path: &ReleasePath, folders: &mut BTreeMap<PathBuf, bool>) -> Result<Seen> {
+    // the folders on the way: a link or a file in their place
+    for end in inside.match_indices('/').map(|(i, _)| i) {
+        let folder = to.join(&inside[..end]);
+        let fine = match folders.get(&folder) {
+            Some(fine) => *fine,
+            None => {
+                let meta = disk.meta(&folder).doing(|| format!("looking at {}", folder.display()))?;
+                // a listed file of the old release may give way to a folder of the new one
+                let listed = path.parents().any(|p| folder.ends_with(p) && installed.files.contains_key(p));
+                let fine = meta.is_none_or(|m| m.kind == Kind::Dir || (m.kind == Kind::File && listed));
+                folders.insert(folder.clone(), fine);
+                fine
+            }
+        };
+        if !fine {
+            return Ok(Seen::Obstacle(format!("{} is not a folder", folder.display())));
+        }
+    }
+    let live = join(to, inside);
+    let Some(meta) = disk.meta(&live).doing(|| format!("looking at {}", live.display()))? else { return Ok(Seen::Nothing) };
+    Ok(match meta.kind {
+        Kind::File => Seen::File(found(disk, &live, &meta)?),
+        Kind::Dir if only_listed(disk, &live, path.as_str(), installed)? => Seen::Nothing,
+        Kind::Dir => Seen::Obstacle(format!("{} is a folder", live.display())),
+        Kind::Link => Seen::Obstacle(format!("{} is a symbolic link", live.display())),
+        Kind::Other => Seen::Obstacle(format!("{} is a device, pipe or socket", live.display())),
+    })
+}
+
+/// Whether a folder holds nothing but files of the old release, so that a file may take its place.
+fn only_listed(disk: &dyn Disk, dir: &Path, path: &str, installed: &Installed) -> Result<bool> {
+    for name in disk.list(dir).doing(|| format!("reading {}", dir.display()))? {
+        let Some(name) = name.to_str() else { return Ok(false) };
+        let (at, path) = (dir.join(name), format!("{path}/{name}"));
+        let meta = disk.meta(&at).doing(|| format!("looking at {}", at.display()))?;
+        let ours = match meta.map(|m| m.kind) {
+            Some(Kind::Dir) => only_listed(disk, &at, &path, installed)?,
+            _ => installed.files.contains_key(path.as_str()),
+        };
+        if !ours {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A file with its digest.
+pub fn found(disk: &dyn Disk, path: &Path, meta: &Meta) -> Result<Found> {
+    Ok(Found { sha256: hash(disk, path)?, size: meta.size, mtime: meta.mtime, ino: meta.ino, mode: meta.mode, uid: meta.uid, gid: meta.gid })
+}
+
+/// The digest of a file's content.
+pub fn hash(disk: &dyn Disk, path: &Path) -> Result<Digest> {
+    let doing = || format!("reading {}", path.display());
+    let mut file = disk.open(path).doing(doing)?;
+    let mut hasher = crate::release::digest::Hashing::new(std::io::sink());
+    copy(&mut file, &mut hasher, &mut |_| Ok(())).map_err(|e| e.into_io()).doing(doing)?;
+    Ok(hasher.finish().1)
+}
+
+/// Copies in large pieces and tells after each how many bytes it had.
+pub fn copy(from: &mut dyn Read, to: &mut dyn std::io::Write, after: &mut dyn FnMut(u64) -> Result<()>) -> Result<u64, CopyError> {
+    thread_local!(static BUFFER: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; CHUNK]));
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut total = 0;
+        loop {
+            let n = match from.read(buffer) {
+                Ok(0) => return Ok(total),
+                Ok(n) => n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(CopyError::Read(e)),
+            };
+            to.write_all(&buffer[..n]).map_err(CopyError::Write)?;
+            total += n as u64;
+            after(n as u64).map_err(CopyError::Told)?;
+        }
+    })
+}
+
+/// Which end of a copy failed.
+pub enum CopyError {
+    /// Where it came from.
+    Read(std::io::Error),
+    /// Where it went.
+    Write(std::io::Error),
+    /// Who was told.
+    Told(Error),
+}
+
+impl CopyError {
+    /// The error with words, for a copy between these two.
+    pub fn at(self, from: &Path, to: &Path) -> Error {
+        let (e, words) = match self {
+            CopyError::Read(e) => (e, format!("reading {}", from.display())),
+            CopyError::Write(e) => (e, format!("writing {}", to.display())),
+            CopyError::Told(e) => return e,
+        };
+        Err::<(), _>(e).doing(|| words).expect_err("it is an error")
+    }
+    fn into_io(self) -> std::io::Error {
+        match self {
+            CopyError::Read(e) | CopyError::Write(e) => e,
+            CopyError::Told(e) => std::io::Error::other(e),
+        }
+    }
+}
+
+/// `to` itself for a managed file, a path below it otherwise.
+pub fn join(to: &Path, inside: &str) -> PathBuf {
+    if inside.is_empty() { to.to_owned() } else { to.join(inside) }
+}
+
+/// Whether a file lies there as it was found: same inode, size and time.
+pub fn unchanged(meta: Option<&Meta>, found: &Found) -> bool {
+    meta.is_some_and(|m| m.kind == Kind::File && m.ino == found.ino && m.size == found.size && m.mtime == found.mtime)
+}
+
+/// What a want says about the file that is there.
+pub fn matches(want: &Want, found: &Found) -> bool {
+    found.sha256 == want.sha256 && want.mode.is_none_or(|m| m == found.mode)
+}

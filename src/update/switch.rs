@@ -1,0 +1,232 @@
+//! The switch: nothing but renames, forward or back, each of which can be cut and done again. Which side a managed path is on is read
+//! from the disk, never remembered.
+
+use std::path::Path;
+
+use super::begin::Tx;
+use super::{Trip, carry, stage, survey};
+use crate::error::{Doing, Error, Result};
+use crate::journal::{Finding, Side, Stage, Unit, UnitWay};
+use crate::plan::{Change, Planned};
+use crate::world::{Disk, Kind, durable};
+
+/// Why the switch was not made; the trees may be on either side.
+pub enum NotSwitched {
+    /// A managed path must go file by file; index of it.
+    Refused(usize, String),
+    /// It failed.
+    Failed(Error),
+}
+
+impl From<Error> for NotSwitched {
+    fn from(e: Error) -> Self {
+        NotSwitched::Failed(e)
+    }
+}
+
+/// Brings every managed path to the new side. Those that are there already are left alone.
+///
+/// # Errors
+/// See [`NotSwitched`].
+pub fn forward(trip: &mut Trip, tx: &Tx) -> Result<(), NotSwitched> {
+    let disk = trip.world.disk;
+    for unit in &tx.journal.units {
+        match &unit.way {
+            UnitWay::Exchange { beside, before, after } if find(disk, tx, unit)?.side == Side::Old => {
+                exchange(disk, &unit.to, beside, before.is_some(), after.is_some()).map_err(|e| refused_or_failed(unit, &e))?;
+            }
+            UnitWay::Exchange { .. } => {}
+            UnitWay::PerFile { bases } => place_new(trip, tx, unit, bases)?,
+        }
+    }
+    stage::sync(trip, tx)?;
+    carry::over(trip, tx, true)?;
+    Ok(())
+}
+
+/// Brings every managed path back to the old side.
+///
+/// # Errors
+/// A rename failed.
+pub fn back(trip: &mut Trip, tx: &Tx) -> Result<()> {
+    let disk = trip.world.disk;
+    for unit in tx.journal.units.iter().rev() {
+        match &unit.way {
+            UnitWay::Exchange { beside, before, after } if find(disk, tx, unit)?.side == Side::New => {
+                exchange(disk, &unit.to, beside, after.is_some(), before.is_some()).doing(|| format!("returning {} to the old tree", unit.to.display()))?;
+            }
+            UnitWay::Exchange { .. } => {}
+            UnitWay::PerFile { bases } => place_old(trip, tx, unit, bases)?,
+        }
+    }
+    stage::sync(trip, tx)?;
+    carry::over(trip, tx, false)
+}
+
+/// One managed path changes sides with what lies beside it.
+fn exchange(disk: &dyn Disk, live: &Path, beside: &Path, is_here: bool, is_beside: bool) -> std::io::Result<()> {
+    match (is_here, is_beside) {
+        (true, true) => disk.exchange(live, beside),
+        (false, true) => disk.rename(beside, live, true),
+        (true, false) => disk.rename(live, beside, true),
+        (false, false) => Ok(()),
+    }
+}
+
+fn refused_or_failed(unit: &Unit, e: &std::io::Error) -> NotSwitched {
+    use std::io::ErrorKind as K;
+    match e.kind() {
+        K::CrossesDevices | K::Unsupported | K::InvalidInput => NotSwitched::Refused(unit.unit, e.to_string()),
+        _ => {
+            let copy = e.raw_os_error().map_or_else(|| std::io::Error::new(e.kind(), e.to_string()), std::io::Error::from_raw_os_error);
+            NotSwitched::Failed(Err::<(), _>(copy).doing(|| format!("switching {}", unit.to.display())).expect_err("it is an error"))
+        }
+    }
+}
+
+/// What is found at one managed path.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn find(disk: &dyn Disk, tx: &Tx, unit: &Unit) -> Result<Finding> {
+    let look = |path: &Path| disk.meta(path).doing(|| format!("looking at {}", path.display()));
+    match &unit.way {
+        UnitWay::Exchange { beside, before, after } => {
+            if tx.journal.stage == Stage::Preparing {
+                // inodes are known only once all is sealed, and until then nothing has moved
+                return Ok(Finding { side: Side::Old, sealed: false, way_back: false });
+            }
+            let (live, idle) = (look(&unit.to)?.map(|m| m.ino), look(beside)?.map(|m| m.ino));
+            let side = match (before, after) {
+                // a path that appears or goes: there or not is all there is to know
+                (None, _) => {
+                    if live.is_some() {
+                        Side::New
+                    } else {
+                        Side::Old
+                    }
+                }
+                (_, None) => {
+                    if live.is_none() {
+                        Side::New
+                    } else {
+                        Side::Old
+                    }
+                }
+                _ if live == *after => Side::New,
+                _ if live == *before => Side::Old,
+                _ => Side::Unknown,
+            };
+            let sealed = after.is_none() || idle == *after;
+            let way_back = before.is_none() || idle == *before;
+            Ok(Finding { side, sealed, way_back })
+        }
+        UnitWay::PerFile { bases } => {
+            if tx.journal.stage == Stage::Preparing {
+                return Ok(Finding { side: Side::Old, sealed: false, way_back: false });
+            }
+            let (mut old, mut new, mut way_back) = (0, 0, true);
+            for (index, file) in tx.changes(unit) {
+                let live = look(&survey::join(&unit.to, &file.inside))?;
+                let is_old = match file.change {
+                    // once all is live, a file of that name is a person's new one
+                    Change::Remove => live.is_some() && !matches!(tx.journal.stage, Stage::Trial { .. } | Stage::Confirming { .. }),
+                    _ => look(&tx.staged(unit, index, file))?.is_some(),
+                };
+                *(if is_old { &mut old } else { &mut new }) += 1;
+                way_back &= file.found.is_none() || look(&tx.kept(bases, unit, index, file))?.is_some();
+            }
+            let side = match (old, new) {
+                (_, 0) => Side::Old,
+                (0, _) => Side::New,
+                _ => Side::Mixed,
+            };
+            // on the way back the kept files move home one by one: what is gone from here is home
+            let way_back = way_back || matches!(tx.journal.stage, Stage::RollingBack { .. });
+            // what is not live is staged: that is how the side was told
+            Ok(Finding { side, sealed: true, way_back })
+        }
+    }
+}
+
+/// File by file: removals first, so that a folder can take a file's place and the other way round.
+fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]) -> Result<()> {
+    let disk = trip.world.disk;
+    let owner = owner_of(disk, unit)?;
+    for (_, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Remove) {
+        let live = survey::join(&unit.to, &file.inside);
+        durable::remove(disk, &live).doing(|| format!("removing {}", live.display()))?;
+        remove_empty_parents(disk, unit, file);
+    }
+    for (index, file) in tx.changes(unit).filter(|(_, f)| f.is_written()) {
+        let staged = tx.staged(unit, index, file);
+        let doing = || format!("switching {}", survey::join(&unit.to, &file.inside).display());
+        if disk.meta(&staged).doing(doing)?.is_none() {
+            continue;
+        }
+        let live = survey::join(&unit.to, &file.inside);
+        super::at_hand::make_parents(disk, &unit.to, &file.inside, owner)?;
+        // edited since it was sealed: kept, because the old content beside it is another one
+        let meta = disk.meta(&live).doing(doing)?;
+        let as_found = file.found.as_ref().is_none_or(|f| survey::unchanged(meta.as_ref(), f)) || bases.is_empty();
+        if let (false, Some(m)) = (as_found, meta) {
+            if m.kind == Kind::File {
+                let name = live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                if disk.link(&live, &live.with_file_name(format!("{name}.pikit-kept"))).is_ok() {
+                    trip.note(format!("{} was edited while the update ran; the edited one is kept as {name}.pikit-kept", live.display()));
+                }
+            }
+        }
+        disk.rename(&staged, &live, false).doing(doing)?;
+    }
+    Ok(())
+}
+
+fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]) -> Result<()> {
+    let disk = trip.world.disk;
+    let owner = owner_of(disk, unit)?;
+    for (index, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Add) {
+        let live = survey::join(&unit.to, &file.inside);
+        let doing = || format!("removing {}", live.display());
+        // still staged: it never went live, and what is there is not ours
+        if disk.meta(&tx.staged(unit, index, file)).doing(doing)?.is_none() && bases_are_there(disk, bases)? {
+            durable::remove(disk, &live).doing(doing)?;
+            remove_empty_parents(disk, unit, file);
+        }
+    }
+    for (index, file) in tx.changes(unit).filter(|(_, f)| f.found.is_some()) {
+        let kept = tx.kept(bases, unit, index, file);
+        let doing = || format!("returning {} to the old tree", survey::join(&unit.to, &file.inside).display());
+        if disk.meta(&kept).doing(doing)?.is_none() {
+            continue;
+        }
+        super::at_hand::make_parents(disk, &unit.to, &file.inside, owner)?;
+        disk.rename(&kept, &survey::join(&unit.to, &file.inside), false).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// Once the working folders are gone the way back is complete, and an added file of that name is somebody else's.
+fn bases_are_there(disk: &dyn Disk, bases: &[std::path::PathBuf]) -> Result<bool> {
+    for base in bases {
+        if disk.meta(base).doing(|| format!("looking at {}", base.display()))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn owner_of(disk: &dyn Disk, unit: &Unit) -> Result<Option<(u32, u32)>> {
+    Ok(disk.meta(&unit.to).doing(|| format!("looking at {}", unit.to.display()))?.map(|m| (m.uid, m.gid)))
+}
+
+/// Folders that held only this file go with it; a folder that holds anything stays.
+fn remove_empty_parents(disk: &dyn Disk, unit: &Unit, file: &Planned) {
+    let mut inside = file.inside.as_str();
+    while let Some((folder, _)) = inside.rsplit_once('/') {
+        if disk.rmdir(&unit.to.join(folder)).is_err() {
+            return;
+        }
+        inside = folder;
+    }
+}

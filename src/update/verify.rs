@@ -1,0 +1,117 @@
+//! Comparing the live files with the installed manifest, and putting back what drifted.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::apply::{self, Aim, Consent, Done, Request};
+use super::fetch::From;
+use super::{Trip, check, survey};
+use crate::error::{Code, Doing, Error, Result};
+use crate::event::Phase;
+use crate::plan::{Action, Target};
+use crate::release::{Digest, Manifest, manifest};
+use crate::source::{Source, Wanted};
+use crate::world::durable;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The installed version.
+    pub version: Option<semver::Version>,
+    /// Files listed.
+    pub listed: usize,
+    /// Files that are as the manifest says.
+    pub matching: usize,
+    /// Files with other content or mode.
+    pub edited: Vec<String>,
+    /// Files that are not there.
+    pub missing: Vec<String>,
+    /// Config files that a person edited, which is their right.
+    pub config_edited: Vec<String>,
+}
+
+impl Verified {
+    /// Files that differ and should not.
+    pub fn drift(&self) -> usize {
+        self.edited.len() + self.missing.len()
+    }
+}
+
+/// Hashes every installed file. Changes nothing; the caller may note the result.
+///
+/// # Errors
+/// Nothing is installed, or something cannot be read.
+pub fn verify(trip: &mut Trip) -> Result<Verified> {
+    trip.phase(Phase::Verifying, "hashing every installed file");
+    let installed = survey::installed(trip)?;
+    if installed.manifest_sha256.is_none() {
+        return Err(nothing_installed());
+    }
+    let target = Target {
+        version: None,
+        manifest_sha256: None,
+        content: None,
+        files: Default::default(),
+        steps: vec![],
+        product: None,
+        channel: None,
+        requires: Default::default(),
+    };
+    let facts = survey::facts(trip, &installed, &target, &BTreeSet::new())?;
+    let mut seen = Verified { version: installed.version.clone(), listed: installed.files.len(), ..Verified::default() };
+    for (path, want) in &installed.files {
+        match facts.files.get(path) {
+            Some(found) if survey::matches(want, found) => seen.matching += 1,
+            Some(_) if want.config => seen.config_edited.push(path.to_string()),
+            Some(_) => seen.edited.push(path.to_string()),
+            None if facts.obstacles.contains_key(path) => seen.edited.push(path.to_string()),
+            None if want.config => seen.config_edited.push(path.to_string()),
+            None => seen.missing.push(path.to_string()),
+        }
+    }
+    Ok(seen)
+}
+
+fn nothing_installed() -> Error {
+    Error::refused("no release is installed yet, so there is nothing to compare with").hint("`pikit-updater apply` installs one")
+}
+
+/// Puts back what drifted: from the device if it is there, otherwise from the source.
+///
+/// # Errors
+/// As for an apply.
+pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<Done> {
+    let installed = survey::installed(trip)?;
+    let path = trip.settings.layout.installed();
+    let bytes = durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))?.ok_or_else(nothing_installed)?;
+    let manifest = Manifest::parse(&bytes).map_err(|e| Error::verification(format!("{}: {e}", path.display())))?;
+    let target = Target::of_release(&manifest, Digest::of(&bytes));
+    let content = target.content;
+    let request = Request {
+        wanted: Wanted::Exact(manifest.version.clone()),
+        dry_run: false,
+        download_only: false,
+        allow_downgrade: true,
+        force: true,
+        require_manifest: None,
+    };
+    let aim =
+        |from| Aim { action: Action::Repair, target: target.clone(), manifest: Some(bytes.clone()), from, request: request.clone(), about: (None, None, None) };
+    // without the source first: what drifted may lie in a backup, and the network may be the thing that is broken
+    let (facts, at_hand) = apply::measure(trip, &installed, &aim(None), None)?;
+    let known: BTreeSet<&Digest> = at_hand.digests().collect();
+    let differs =
+        |(path, want): &(&crate::release::ReleasePath, &crate::plan::Want)| !want.config && facts.files.get(*path).is_none_or(|f| f.sha256 != want.sha256);
+    if target.files.iter().filter(differs).all(|(_, want)| known.contains(&want.sha256)) {
+        return apply::bring(trip, aim(None), consent);
+    }
+    let offer = check::find(trip, source, &request.wanted, &installed)?
+        .ok_or_else(|| Error::source_failed(format!("{} has no release {} any more", source.name(), manifest.version)))?;
+    if Some(offer.manifest.content_digest()) != content {
+        return Err(Error::new(Code::Verification, format!("{} is now offered with other contents than were installed", manifest.version))
+            .hint("update to another version instead"));
+    }
+    let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: Digest::of(&offer.manifest_bytes) };
+    apply::bring(trip, aim(Some(from)), consent)
+}
