@@ -26,4 +26,7 @@ pub mod world;
 /// Where releases come from.
 pub mod source;
 
+/// What an apply would do: decided from facts, pure.
+pub mod plan;
+
 pub use error::{Code, Doing, Error, Result};

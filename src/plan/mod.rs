@@ -1,0 +1,158 @@
+//! What an apply would do, file by file, decided from facts. Pure: no file is touched, no clock is read.
+
+pub mod decide;
+pub mod facts;
+pub mod target;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::release::{Digest, ReleasePath};
+pub use decide::{Decision, Policy, Reason, decide};
+pub use facts::{Facts, Found, UnitFacts, VolumeFacts, Way};
+pub use target::{Target, Want};
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Bring the device to a release.
+    Apply,
+    /// Return to a backup.
+    Rollback,
+    /// Put back what drifted.
+    Repair,
+}
+
+impl Action {
+    /// The command that does it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Apply => "apply",
+            Action::Rollback => "rollback",
+            Action::Repair => "repair",
+        }
+    }
+}
+
+/// What happens to one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Right already: not written.
+    Keep,
+    /// A person edited this config file: theirs stays.
+    KeepEdited,
+    /// New.
+    Add,
+    /// Other content, mode or owner.
+    Replace,
+    /// Listed before and no more.
+    Remove,
+    /// Listed before and no more, and not there either.
+    Gone,
+}
+
+/// One file of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its path in the release.
+    pub path: ReleasePath,
+    /// Which managed path takes it: index into the settings' list.
+    pub unit: usize,
+    /// Its path inside the managed path, empty for a managed file.
+    pub inside: String,
+    /// What happens to it.
+    pub change: Change,
+    /// Differs from what the installed manifest says.
+    pub drifted: bool,
+    /// What must be there afterwards; none for removals.
+    pub want: Option<Want>,
+    /// What is there now.
+    pub found: Option<Found>,
+}
+
+impl Planned {
+    /// Whether its content must be put into the staged tree.
+    pub fn is_written(&self) -> bool {
+        matches!(self.change, Change::Add | Change::Replace)
+    }
+    /// Whether what is there now must go into the backup.
+    pub fn is_backed_up(&self) -> bool {
+        matches!(self.change, Change::Replace | Change::Remove) && self.found.is_some()
+    }
+}
+
+/// What an apply would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What it is for.
+    pub action: Action,
+    /// The version now, if known.
+    pub from: Option<Version>,
+    /// The version afterwards; none: what was there before any release.
+    pub to: Option<Version>,
+    /// Digest of the target's manifest, if it has one.
+    pub manifest_sha256: Option<Digest>,
+    /// Digest of the target's file list: quarantine goes by it.
+    pub content: Option<Digest>,
+    /// Every file of the old and the new side, by path.
+    pub files: Vec<Planned>,
+    /// Bytes to fetch from the source; none: not known.
+    pub fetch_bytes: Option<u64>,
+    /// Units restarted after the switch, in order.
+    pub restart: Vec<String>,
+    /// Units reloaded after the restarts, in order.
+    pub reload: Vec<String>,
+    /// Whether a backup is made.
+    pub backup: bool,
+}
+
+/// How many files a plan adds, changes, ….
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// New files.
+    pub added: usize,
+    /// Files that change.
+    pub changed: usize,
+    /// Files that go.
+    pub removed: usize,
+    /// Files that are right already.
+    pub kept: usize,
+    /// Files that differ from the installed manifest.
+    pub drifted: usize,
+    /// Edited config files that stay.
+    pub config_kept: usize,
+    /// Bytes written, where sizes are known.
+    pub bytes_written: u64,
+}
+
+impl Plan {
+    /// Counts its files.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for file in &self.files {
+            match file.change {
+                Change::Keep => counts.kept += 1,
+                Change::KeepEdited => counts.config_kept += 1,
+                Change::Add => counts.added += 1,
+                Change::Replace => counts.changed += 1,
+                Change::Remove => counts.removed += 1,
+                Change::Gone => {}
+            }
+            counts.drifted += usize::from(file.drifted);
+            if file.is_written() {
+                counts.bytes_written += file.want.as_ref().and_then(|w| w.size).unwrap_or(0);
+            }
+        }
+        counts
+    }
+    /// Whether any file under a managed path changes.
+    pub fn switches(&self) -> bool {
+        self.files.iter().any(|f| matches!(f.change, Change::Add | Change::Replace | Change::Remove))
+    }
+    /// Files of one managed path.
+    pub fn of_unit(&self, unit: usize) -> impl Iterator<Item = &Planned> {
+        self.files.iter().filter(move |f| f.unit == unit)
+    }
+}

@@ -1,0 +1,253 @@
+//! `state.json`: the one truth that status, API and UI show. Keys are only ever added.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::device::Layout;
+use crate::error::{Doing, Result};
+use crate::event::{Outcome, Phase};
+use crate::plan::{Action, Counts};
+use crate::release::Digest;
+use crate::world::{Disk, durable};
+
+/// Format of the state.
+pub const SCHEMA: u32 = 1;
+/// Largest state file that is read, bytes.
+const SIZE_MAX: u64 = 32 << 20;
+
+/// The state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Format.
+    pub schema: u32,
+    /// Installed version.
+    pub current: Option<Version>,
+    /// Highest version the source offers this device.
+    pub latest: Option<Version>,
+    /// Whether `latest` can be installed and is not yet.
+    pub update_available: bool,
+    /// The offered release, when there is one to install.
+    pub available: Option<Available>,
+    /// When the source was last asked with success.
+    pub last_check: Option<DateTime<Utc>>,
+    /// Why the last check failed, if it did.
+    pub last_check_error: Option<String>,
+    /// How the last transaction ended.
+    pub last_result: Option<LastResult>,
+    /// The running transaction.
+    pub progress: Option<Progress>,
+    /// Where the newest backup lies.
+    pub backup_path: Option<String>,
+    /// Backups, newest first.
+    pub backups: Vec<BackupLine>,
+    /// What the timer does.
+    pub auto: Auto,
+    /// Versions that automatic mode passes over.
+    pub skipped: Vec<Version>,
+    /// Releases that failed here.
+    pub quarantined: Vec<Quarantined>,
+    /// Listed files that differed when last verified.
+    pub drift: Option<usize>,
+    /// When that was.
+    pub last_verify: Option<DateTime<Utc>>,
+    /// Whether signatures are required; false is said everywhere.
+    pub signed: bool,
+    /// This program.
+    pub updater: Updater,
+}
+
+/// The offered release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Available {
+    /// Its version.
+    pub version: Version,
+    /// Digest of its manifest: what is consented to.
+    pub manifest_sha256: Digest,
+    /// When it was released.
+    pub released: Option<DateTime<Utc>>,
+    /// Where to read about it.
+    pub changelog: Option<String>,
+    /// Markdown.
+    pub notes: Option<String>,
+    /// Bytes to fetch, if known.
+    pub download_bytes: Option<u64>,
+    /// What it would do.
+    pub plan: Counts,
+    /// Why it cannot be installed here; empty when it can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<String>,
+}
+
+/// How the last transaction ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastResult {
+    /// Its id.
+    pub transaction: String,
+    /// What it was for.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Version before.
+    pub from: Option<Version>,
+    /// Version it went for.
+    pub to: Option<Version>,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// How long it took.
+    pub seconds: f64,
+    /// From the first rename to the verdict that services are back.
+    pub offline_seconds: f64,
+    /// Exit code.
+    pub code: u8,
+    /// Why it ended so, if it did not end well.
+    pub reason: Option<String>,
+}
+
+/// The running transaction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Its id.
+    pub transaction: String,
+    /// Where it is.
+    pub phase: Phase,
+    /// 0 to 100.
+    pub percent: u8,
+    /// Bytes done in this phase.
+    pub bytes_done: u64,
+    /// Bytes in all in this phase; 0: not known.
+    pub bytes_total: u64,
+    /// What is being done.
+    pub message: String,
+    /// When it began.
+    pub started: DateTime<Utc>,
+}
+
+/// One backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupLine {
+    /// Name of its folder; `rollback NAME` takes it.
+    pub name: String,
+    /// The version it returns to; none: what was there before any release.
+    pub version: Option<Version>,
+    /// When it was made.
+    pub at: DateTime<Utc>,
+    /// Bytes it holds.
+    pub bytes: u64,
+}
+
+/// What the timer does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Auto {
+    /// `off`, `check` or `install`.
+    pub mode: String,
+    /// Local time.
+    pub at: String,
+    /// When next, if known.
+    pub next: Option<DateTime<Utc>>,
+}
+
+/// A release that failed here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Its version.
+    pub version: Version,
+    /// Digest of its manifest.
+    pub manifest_sha256: Option<Digest>,
+    /// Digest of its file list: signing it again does not bring it back.
+    pub content: Digest,
+    /// What failed.
+    pub reason: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// This program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Updater {
+    /// Its version.
+    pub version: String,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            schema: SCHEMA,
+            current: None,
+            latest: None,
+            update_available: false,
+            available: None,
+            last_check: None,
+            last_check_error: None,
+            last_result: None,
+            progress: None,
+            backup_path: None,
+            backups: Vec::new(),
+            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None },
+            skipped: Vec::new(),
+            quarantined: Vec::new(),
+            drift: None,
+            last_verify: None,
+            signed: true,
+            updater: Updater { version: env!("CARGO_PKG_VERSION").into() },
+        }
+    }
+}
+
+/// A state as read, with what to say about the file.
+pub struct Loaded {
+    /// The state; the default one if there is no good one.
+    pub state: State,
+    /// Why the file was not taken, if it was there and was not.
+    pub trouble: Option<String>,
+}
+
+impl State {
+    /// Reads the state. A damaged file or one of a newer format is not taken: see [`Loaded::trouble`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Loaded> {
+        let path = layout.state();
+        let Some(bytes) = durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))? else {
+            return Ok(Loaded { state: State::default(), trouble: None });
+        };
+        #[derive(Deserialize)]
+        struct Peek {
+            schema: u32,
+        }
+        let trouble = match serde_json::from_slice::<Peek>(&bytes) {
+            Ok(peek) if peek.schema > SCHEMA => format!("{} was written by a newer updater (format {})", path.display(), peek.schema),
+            _ => match serde_json::from_slice(&bytes) {
+                Ok(state) => return Ok(Loaded { state, trouble: None }),
+                Err(e) => format!("{} is damaged ({e})", path.display()),
+            },
+        };
+        Ok(Loaded { state: State::default(), trouble: Some(trouble) })
+    }
+    /// Writes the state durably.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, disk: &dyn Disk, layout: &Layout) -> Result<()> {
+        let mut bytes = serde_json::to_vec(self).expect("a state is plain data");
+        bytes.push(b'\n');
+        save(disk, layout, &layout.state(), &bytes)
+    }
+}
+
+/// Writes one of our own records durably; on a full disk the reserve is given up for it, which is what it is for.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(disk: &dyn Disk, layout: &Layout, path: &Path, bytes: &[u8]) -> Result<()> {
+    let first = durable::save(disk, path, bytes, 0o644);
+    match first {
+        Err(e) if e.kind() == std::io::ErrorKind::StorageFull && disk.unlink(&layout.reserve()).is_ok() => durable::save(disk, path, bytes, 0o644),
+        other => other,
+    }
+    .doing(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,94 @@
+//! What this board distrusts: releases that failed here. Two checksummed generations, so that a torn or worn card cannot forget it;
+//! with both unreadable, installs are refused.
+
+use chrono::{DateTime, Utc};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::status::Quarantined;
+use crate::device::Layout;
+use crate::error::{Doing, Error, Result};
+use crate::record;
+use crate::release::Digest;
+use crate::world::{Disk, durable};
+
+/// Format of the record.
+const SCHEMA: u32 = 1;
+/// Largest record that is read, bytes.
+const SIZE_MAX: u64 = 4 << 20;
+/// Most releases remembered; the oldest go first.
+const QUARANTINE_MAX: usize = 64;
+
+/// The record.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Distrust {
+    /// Counts the writes; the higher generation is the newer one.
+    #[serde(default)]
+    pub generation: u64,
+    /// Releases that failed here.
+    #[serde(default)]
+    pub quarantine: Vec<Quarantined>,
+    /// Fields of newer updaters, kept as they are.
+    #[serde(flatten)]
+    pub others: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Distrust {
+    /// Reads the newer generation that is whole.
+    ///
+    /// # Errors
+    /// Files are there and none can be read: verification, because nothing may be installed on a guess.
+    pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
+        let mut best: Option<Distrust> = None;
+        let mut trouble = None;
+        for path in [layout.trust(), layout.trust_previous()] {
+            let Some(bytes) = durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))? else { continue };
+            match record::open_record::<Distrust>(&bytes, SCHEMA) {
+                Ok(found) if best.as_ref().is_none_or(|b| b.generation < found.generation) => best = Some(found),
+                Ok(_) => {}
+                Err(e) => trouble = Some(format!("{}: {e}", path.display())),
+            }
+        }
+        match (best, trouble) {
+            (Some(best), _) => Ok(best),
+            (None, None) => Ok(Distrust::default()),
+            (None, Some(trouble)) => Err(Error::verification(format!("the memory of failed releases cannot be read: {trouble}"))
+                .hint(format!("nothing is installed on a guess; `rollback` works; to start afresh remove {} and its .previous", layout.trust().display()))),
+        }
+    }
+    fn save(&mut self, disk: &dyn Disk, layout: &Layout) -> Result<()> {
+        if let Some(current) = durable::read(disk, &layout.trust(), SIZE_MAX).doing(|| "reading the memory of failed releases".into())? {
+            if record::open_record::<Distrust>(&current, SCHEMA).is_ok() {
+                super::status::save(disk, layout, &layout.trust_previous(), &current)?;
+            }
+        }
+        self.generation += 1;
+        super::status::save(disk, layout, &layout.trust(), &record::seal_record(SCHEMA, self))
+    }
+    /// Why this content is distrusted, if it is.
+    pub fn reason(&self, content: &Digest) -> Option<&str> {
+        self.quarantine.iter().find(|q| q.content == *content).map(|q| q.reason.as_str())
+    }
+    /// Remembers a release that failed.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn add(&mut self, disk: &dyn Disk, layout: &Layout, version: Version, manifest_sha256: Option<Digest>, content: Digest, reason: &str, at: DateTime<Utc>) -> Result<()> {
+        if self.reason(&content).is_some() {
+            return Ok(());
+        }
+        self.quarantine.push(Quarantined { version, manifest_sha256, content, reason: reason.to_owned(), at });
+        let from = self.quarantine.len().saturating_sub(QUARANTINE_MAX);
+        self.quarantine.drain(..from);
+        self.save(disk, layout)
+    }
+    /// Forgets what a confirmed release makes pointless: itself and everything below it.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn confirmed(&mut self, disk: &dyn Disk, layout: &Layout, version: &Version, content: &Digest) -> Result<()> {
+        let before = self.quarantine.len();
+        self.quarantine.retain(|q| q.version > *version && q.content != *content);
+        if self.quarantine.len() == before { Ok(()) } else { self.save(disk, layout) }
+    }
+}
