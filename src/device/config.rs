@@ -98,7 +98,7 @@ pub struct Health {
 
 /// Declares a section whose keys all have a default.
 macro_rules! section {
-    ($name:ident { $($key:ident: $type:ty = $default:expr,)* }) => {
+    ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name { $(pub $key: $type,)* }
