@@ -14,6 +14,8 @@ pub mod device;
 pub mod error;
 /// Events, phases, outcomes: one stream for every reader.
 pub mod event;
+/// TOML written by people, read strictly.
+pub mod keys;
 /// Durations and sizes, for people.
 pub mod quantity;
 /// Facts about releases: manifest, bundle, digests.
@@ -23,5 +25,8 @@ pub mod world;
 
 /// Where releases come from.
 pub mod source;
+
+/// The maintainer's side: pack a release.
+pub mod publish;
 
 pub use error::{Code, Doing, Error, Result};
