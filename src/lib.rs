@@ -29,4 +29,7 @@ pub mod source;
 /// The maintainer's side: pack a release.
 pub mod publish;
 
+/// The whole story on any machine: releases, a server, a board and its dashboard in one folder.
+pub mod demo;
+
 pub use error::{Code, Doing, Error, Result};
