@@ -1,4 +1,5 @@
 //! Packing: what comes out is what the contract says, the same everywhere, and readable by everybody's tar.
+#![allow(clippy::unwrap_used)] // helpers of tests are no production
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -141,3 +141,48 @@ fn stat(pid: u32) -> Option<Stat> {
     let state = fields.next()?.to_owned();
     Some(Stat { state, since: fields.nth(18)?.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn answers_with_systemctl_s_exit_codes() {
+        let dir = std::env::temp_dir().join(format!("pikit-demo-control-{}", std::process::id()));
+        let (folder, alive) = Folder::claim(&dir).unwrap();
+        let board = folder.board();
+        fs::create_dir_all(&board).unwrap();
+        // the sleeper cannot answer: this does, where the dashboard would
+        let (server, port) = http::open(0).unwrap();
+        http::serve(&server, |_| http::Reply::json(503, &json!({})));
+        alive.tell(&folder, port).unwrap();
+        let exe = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/sleeper.sh"));
+        let control = |verb: &str, unit: &str| control_with(exe, &board, verb, unit).unwrap();
+
+        assert_eq!(control("is-active", UNIT), 3);
+        assert_eq!(control("reload", UNIT), 1);
+        assert_eq!(control("restart", UNIT), 0, "a stopped unit is started");
+        assert_eq!(control("is-active", "pikit-api"), 0, "a name without a suffix means .service");
+        let first = running(&folder).unwrap();
+        assert_eq!(control("start", UNIT), 0);
+        assert_eq!(running(&folder), Some(first), "what runs is not started again");
+        assert_eq!(control("restart", UNIT), 0);
+        let second = running(&folder).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(control("reload", UNIT), 0);
+        assert_eq!((control("restart", "nginx.service"), control("is-active", "nginx.service")), (5, 4));
+        assert!(control_with(exe, &board, "mask", UNIT).is_err());
+
+        kill_process(second, Signal::KILL).unwrap();
+        let begun = Instant::now();
+        while control("is-active", UNIT) != 3 {
+            assert!(begun.elapsed() < PATIENCE, "a killed service is not active");
+        }
+        assert_eq!(control_with(Path::new("/bin/false"), &board, "restart", UNIT).unwrap(), 1, "it ended at once");
+        assert_eq!(control("restart", UNIT), 0);
+        assert_eq!(control("stop", UNIT), 0);
+        assert_eq!((running(&folder), control("is-active", UNIT)), (None, 3));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
