@@ -4,20 +4,37 @@
 //! What is promised: whatever is killed in between, once [`recover`] has run all managed paths are together at the old tree or
 //! together at the new one. What is not: a `rollback` cannot undo what services did to data outside the managed paths.
 
+/// Looking at the device.
 pub mod survey;
-pub mod backup;
-pub mod begin;
-pub mod at_hand;
-pub mod fetch;
+/// What the staged trees link in.
 pub mod clone;
-pub mod stage;
-pub mod carry;
-pub mod switch;
-pub mod trial;
-pub mod settle;
-pub mod recover;
+/// A transaction: plan and journal on disk.
+pub mod begin;
+/// Backups.
+pub mod backup;
+/// Contents that are on the device already.
+pub mod at_hand;
+/// Contents that come from the source.
+pub mod fetch;
+/// Where a trip goes.
+pub mod aim;
+/// Asking the source.
 pub mod check;
+/// Building and sealing what the switch needs.
+pub mod stage;
+/// What was saved meanwhile.
+pub mod carry;
+/// The renames.
+pub mod switch;
+/// Restarts and health checks.
+pub mod trial;
+/// Confirmed, returned, abandoned.
+pub mod settle;
+/// The whole trip.
 pub mod apply;
+/// What happens after a crash.
+pub mod recover;
+/// Comparing with what is installed, and repair.
 pub mod verify;
 #[cfg(test)]
 mod powercut;
