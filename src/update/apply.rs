@@ -240,8 +240,9 @@ pub fn try_out(trip: &mut Trip, mut tx: Tx, attempt: u32) -> Result<Report> {
     }
     let verdict = if tx.plan.switches() {
         let failures = trial::restart(trip, &mut tx);
-        trial::verdict(trip, &tx, failures)
+        trial::verdict(trip, &mut tx, failures)
     } else {
+        tx.journal.switched = None;
         Verdict::Healthy
     };
     match (verdict, tx.plan.action) {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Trip;
@@ -41,6 +42,8 @@ pub struct Tx {
     pub fetched: u64,
     /// Bytes written under managed paths so far.
     pub written: u64,
+    /// When the services were found to be back.
+    pub back: Option<DateTime<Utc>>,
     /// Worth knowing about the result.
     pub notes: Vec<String>,
 }
@@ -91,7 +94,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         failing_before: Vec::new(),
         switched: None,
     };
-    let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, notes: Vec::new() };
+    let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
     tx.save(trip)?;
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
@@ -195,7 +198,7 @@ impl Tx {
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
-        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, notes: Vec::new() };
+        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }
     /// What was cloned into the staged trees.

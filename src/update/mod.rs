@@ -42,6 +42,8 @@ mod powercut;
 mod rig;
 #[cfg(test)]
 mod saves;
+#[cfg(test)]
+mod story;
 
 use semver::Version;
 use serde::Serialize;
