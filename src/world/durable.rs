@@ -182,14 +182,9 @@ fn last_byte(mut file: Box<dyn Read>) -> io::Result<Option<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::contract::on_disks;
     use crate::world::real::RealDisk;
     use crate::world::scratch::Scratch;
-
-    /// The same on every disk we have.
-    fn on_disks(test: impl Fn(&dyn Disk, &Path)) {
-        let scratch = Scratch::new();
-        test(&RealDisk::new(vec![scratch.path().to_owned()]), scratch.path());
-    }
 
     fn dev(disk: &dyn Disk, path: &Path) -> u64 {
         disk.meta(path).unwrap().unwrap().dev

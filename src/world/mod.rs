@@ -2,6 +2,8 @@
 //! disk, a simulated one that can lose power at any effect. Nothing outside this module and `source` touches the machine.
 
 pub mod clock;
+#[cfg(test)]
+pub mod contract;
 pub mod disk;
 pub mod durable;
 pub mod lock;
@@ -10,6 +12,8 @@ pub mod real;
 mod resolve;
 #[cfg(test)]
 pub mod scratch;
+#[cfg(test)]
+pub mod sim;
 mod volume;
 
 pub use clock::Clock;
