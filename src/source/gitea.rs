@@ -1,0 +1,240 @@
+//! A Gitea or Forgejo server: releases are listed through `/api/v1`, their assets are the manifest, its signature and the bundle.
+//!
+//! The daily check costs one request: the first page of the list. If that page and the number of releases are as remembered, so are the
+//! older pages; and a manifest is not fetched again while the release's assets are the same.
+
+use std::collections::BTreeSet;
+
+use semver::Version;
+
+use super::address::Address;
+use super::choose::Taste;
+use super::fault::Fault;
+use super::http::{Failed, Http};
+use super::listed::{Asset, Kept, Release, Seen};
+use super::url::{SIGNATURE_MAX, Tag, remote};
+use super::{Body, BundleRef, Memory, Offer, Source, Wanted};
+use crate::error::{Code, Error, Result};
+use crate::release::{Manifest, manifest};
+
+/// Releases on one page of the list, and pages that are read.
+const PAGE: usize = 50;
+const PAGES_MAX: usize = 100;
+/// Largest page that is read, bytes.
+const LIST_MAX: u64 = 8 << 20;
+/// Manifests that are looked at for one offer.
+const LOOK_MAX: usize = 20;
+/// Bytes of manifests that are remembered.
+const REMEMBER_MAX: usize = 2 << 20;
+
+/// The source.
+pub struct Gitea<'a> {
+    owner: String,
+    repo: String,
+    taste: Taste,
+    http: Http<'a>,
+}
+
+impl<'a> Gitea<'a> {
+    /// A source for `owner/name` on the server that `http` is for.
+    ///
+    /// # Errors
+    /// `repo` is not of that form.
+    pub fn new(repo: &str, taste: Taste, http: Http<'a>) -> Result<Self> {
+        let (owner, repo) = repo.split_once('/').ok_or_else(|| Error::usage(format!("source.repo: {repo:?} is not owner/name")))?;
+        Ok(Gitea { owner: owner.into(), repo: repo.into(), taste, http })
+    }
+
+    fn api(&self, more: &[&str]) -> Address {
+        self.http.home().below(&[&["api", "v1", "repos", &self.owner, &self.repo], more].concat())
+    }
+
+    /// The releases, asking for as little as the memory allows.
+    fn list(&self, seen: &mut Seen) -> Result<()> {
+        let page = |n: usize| self.api(&["releases"]).query(&format!("limit={PAGE}&page={n}"));
+        let (mut all, mut ids) = (Vec::new(), BTreeSet::new());
+        for n in 1..=PAGES_MAX {
+            let headers = if n == 1 { seen.tag.headers() } else { Vec::new() };
+            let Some((head, bytes)) = self.http.fetch(&page(n), &headers, LIST_MAX).map_err(|f| self.tell(f, &page(n)))? else {
+                return Ok(()); // not modified: all is as remembered
+            };
+            let releases: Vec<Release> = serde_json::from_slice(&bytes).map_err(|e| {
+                Error::source_failed(format!("{}: the answer is not the list of releases it should be", page(n)))
+                    .because(e)
+                    .hint("is it a Gitea or Forgejo server?")
+            })?;
+            let total = head.named("x-total-count").and_then(|t| t.parse().ok());
+            if n == 1 {
+                if seen.first == releases.len() && seen.total == total && seen.releases.get(..seen.first) == Some(&releases) && seen.first > 0 {
+                    seen.tag = Tag::of(&head);
+                    return Ok(());
+                }
+                *seen = Seen { tag: Tag::of(&head), total, first: releases.len(), manifests: std::mem::take(&mut seen.manifests), ..Seen::default() };
+            }
+            let (here, before) = (releases.len(), all.len());
+            // a server that gives the same page again and again adds nothing; so the loop ends
+            all.extend(releases.into_iter().filter(|r| ids.insert((r.id, r.tag_name.clone()))));
+            let next = head.named("link").map(|l| l.contains("rel=\"next\""));
+            let more = next.unwrap_or_else(|| total.map_or(here >= PAGE, |t: u64| (all.len() as u64) < t));
+            if !more || all.len() == before {
+                break;
+            }
+        }
+        seen.releases = all;
+        Ok(())
+    }
+
+    /// Reads the manifest of a release and makes an offer of it.
+    fn offer(&self, release: &Release, kept: &[Kept]) -> Result<(Offer, Kept), Passed> {
+        let tag = &release.tag_name;
+        let passed = |code, what: String| Passed::Over(Error::new(code, format!("release {tag} of {} {what}", self.name())));
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| passed(Code::Verification, "has a manifest or signature that is not text".into()));
+        let asset = release.asset(manifest::NAME).ok_or_else(|| passed(Code::Source, format!("has no {} (yet)", manifest::NAME)))?;
+        let key = release.key();
+        let kept = match kept.iter().find(|k| k.key == key) {
+            Some(kept) => kept.clone(),
+            None => {
+                let get = |asset: &Asset, limit| {
+                    let at = self.address(release, asset);
+                    match self.http.fetch(&at, &[], limit) {
+                        Ok(Some((_, bytes))) => Ok(bytes),
+                        Ok(None) => Err(Passed::Fatal(Failed { fault: Fault::Status(304, None), tries: 1 }.tell(&self.http, &at))),
+                        Err(f) if f.is_missing() => Err(passed(Code::Source, format!("lists {}, but it cannot be fetched (status 404)", asset.name))),
+                        Err(f) => Err(Passed::Fatal(self.tell(f, &at))),
+                    }
+                };
+                let manifest = text(get(asset, manifest::SIZE_MAX)?)?;
+                let signature = release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?;
+                Kept { key, manifest, signature }
+            }
+        };
+        let manifest = Manifest::parse(kept.manifest.as_bytes()).map_err(|e| passed(Code::Verification, format!("has a broken manifest: {e}")))?;
+        if manifest::version(tag).ok().as_ref() != Some(&manifest.version) {
+            return Err(passed(Code::Verification, format!("has a manifest of another version, {}", manifest.version)));
+        }
+        let names = release.assets.iter().flatten().map(|a| a.name.as_str());
+        let name = self.taste.bundle_among(&manifest, names).map_err(|e| passed(Code::Source, e))?;
+        let bundle = release.asset(name).expect("the name came from the assets");
+        let bundle = BundleRef { at: self.address(release, bundle).full(), size: bundle.size };
+        let signature = kept.signature.clone().map(String::into_bytes);
+        Ok((Offer { manifest_bytes: kept.manifest.clone().into_bytes(), signature, manifest, bundle, notes: Vec::new() }, kept))
+    }
+
+    /// Where an asset is. A server behind another name than it believes to have gives out wrong links: those that are its own kind of
+    /// link are built anew from the configured address, which also is where the token may go.
+    fn address(&self, release: &Release, asset: &Asset) -> Address {
+        let ours = self.http.home().below(&[&self.owner, &self.repo, "releases", "download", &release.tag_name, &asset.name]);
+        let usual = format!("/{}/{}/releases/download/", self.owner, self.repo).to_lowercase();
+        match asset.browser_download_url.as_deref().map(Address::parse) {
+            Some(Ok(told)) if told.same_origin(self.http.home()) || !told.path().to_lowercase().contains(&usual) => told,
+            _ => ours,
+        }
+    }
+
+    fn exact(&self, version: &Version) -> Result<Offer> {
+        for tag in [format!("v{version}"), version.to_string()] {
+            let at = self.api(&["releases", "tags", &tag]);
+            let bytes = match self.http.fetch(&at, &[], LIST_MAX) {
+                Ok(Some((_, bytes))) => bytes,
+                Ok(None) => continue,
+                Err(failed) if failed.is_missing() => continue,
+                Err(failed) => return Err(self.tell(failed, &at)),
+            };
+            let release: Release = serde_json::from_slice(&bytes).map_err(|e| Error::source_failed(format!("{at}: the answer is not a release")).because(e))?;
+            if release.draft {
+                continue;
+            }
+            return self.offer(&release, &[]).map(|(offer, _)| offer).map_err(Passed::into_error);
+        }
+        // is it the release that is missing, or all of the repository?
+        let at = self.api(&[]);
+        self.http.fetch(&at, &[], LIST_MAX).map_err(|f| self.tell(f, &at))?;
+        Err(Error::source_failed(format!("{} has no release {version}", self.name())).hint(format!("{}/releases lists those it has", self.name())))
+    }
+
+    fn tell(&self, failed: Failed, at: &Address) -> Error {
+        if !failed.is_missing() {
+            return failed.tell(&self.http, at);
+        }
+        let hint = if self.http.has_token() {
+            "check source.repo, and whether the token may read it"
+        } else {
+            "check source.gitea and source.repo; a private repository hides itself like this and needs source.token_file"
+        };
+        Error::source_failed(format!("{}: there is no such repository (status 404)", self.name())).hint(hint)
+    }
+}
+
+/// Why a release was not offered.
+enum Passed {
+    /// Something is wrong with it; another may be fine.
+    Over(Error),
+    /// The line or the server; another would fare no better.
+    Fatal(Error),
+}
+
+impl Passed {
+    fn into_error(self) -> Error {
+        let (Passed::Over(error) | Passed::Fatal(error)) = self;
+        error
+    }
+}
+
+impl Source for Gitea<'_> {
+    fn name(&self) -> String {
+        self.http.home().below(&[&self.owner, &self.repo]).to_string()
+    }
+
+    fn find(&self, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>, memory: &mut Memory) -> Result<Option<Offer>> {
+        if let Wanted::Exact(version) = wanted {
+            return self.exact(version).map(Some);
+        }
+        let mut seen: Seen = memory.recall().filter(|s: &Seen| s.whose == self.name()).unwrap_or_default();
+        self.list(&mut seen)?;
+        seen.whose = self.name();
+
+        let versions = seen.releases.iter().filter(|r| !r.draft).filter_map(|r| Some((manifest::version(&r.tag_name).ok()?, r)));
+        let mut mine: Vec<(Version, &Release)> = versions.filter(|(v, r)| self.taste.may_be_mine(v, r.prerelease)).collect();
+        mine.sort_by(|(a, x), (b, y)| (b, y.id).cmp(&(a, x.id)));
+
+        let (mut looked, mut over, mut refused, mut offered) = (Vec::new(), Vec::new(), false, None);
+        let mut looks = 0;
+        for (_, release) in mine {
+            // what has no manifest costs nothing to pass over
+            looks += usize::from(release.asset(manifest::NAME).is_some());
+            if looks > LOOK_MAX {
+                break;
+            }
+            match self.offer(release, &seen.manifests) {
+                Ok((offer, kept)) => {
+                    looked.push(kept);
+                    if self.taste.is_mine(&offer.manifest, release.prerelease) && may(&offer.manifest).is_ok() {
+                        offered = Some(offer);
+                        break;
+                    }
+                    refused = true;
+                }
+                Err(Passed::Over(error)) => over.push(error),
+                Err(fatal) => return Err(fatal.into_error()),
+            }
+        }
+        let mut room = REMEMBER_MAX;
+        looked.retain(|k| {
+            k.manifest.len() <= room && {
+                room -= k.manifest.len();
+                true
+            }
+        });
+        seen.manifests = looked;
+        memory.keep(&seen);
+        match (offered, over.is_empty()) {
+            (Some(offer), _) => Ok(Some(Offer { notes: over.iter().map(Error::message).collect(), ..offer })),
+            (None, false) if !refused => Err(over.swap_remove(0)),
+            (None, _) => Ok(None),
+        }
+    }
+
+    fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>> {
+        remote(&self.http, bundle, from, validator)
+    }
+}
