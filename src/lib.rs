@@ -10,6 +10,8 @@
 
 /// Durations and sizes, for people.
 pub mod quantity;
+/// TOML written by people, read strictly.
+pub mod keys;
 /// Events, phases, outcomes: one stream for every reader.
 pub mod event;
 /// One error type, with exit codes and hints.
@@ -32,5 +34,11 @@ pub mod state;
 pub mod source;
 /// The trip.
 pub mod update;
+
+/// The maintainer's side: pack a release.
+pub mod publish;
+
+/// The whole story on any machine: releases, a server, a board and its dashboard in one folder.
+pub mod demo;
 
 pub use error::{Code, Doing, Error, Result};

@@ -127,34 +127,8 @@ impl Config {
     /// # Errors
     /// One message with line and column; an unknown key is named together with the nearest known one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|e| {
-            let mut message = e.message().to_owned();
-            if let Some(near) = nearest_known(&message) {
-                message = format!("unknown key {}; did you mean `{near}`?", message.split('`').nth(1).map(|k| format!("`{k}`")).unwrap_or_default());
-            } else if let Some(rest) = message.strip_prefix("unknown field") {
-                message = format!("unknown key{rest}");
-            }
-            match e.span() {
-                Some(span) => {
-                    let before = &text[..span.start.min(text.len())];
-                    let line = before.matches('\n').count() + 1;
-                    format!("line {line}: {message}")
-                }
-                None => message,
-            }
-        })
+        crate::keys::read(text)
     }
-}
-
-/// In serde's "unknown field `x`, expected one of `a`, `b`": the known name nearest to the unknown one.
-fn nearest_known(message: &str) -> Option<&str> {
-    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
-    let unknown = quoted.next()?;
-    quoted
-        .map(|known| (strsim::jaro_winkler(unknown, known), known))
-        .filter(|(near, _)| *near > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }
 
 #[cfg(test)]

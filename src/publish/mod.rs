@@ -1,0 +1,14 @@
+//! The maintainer's side: from `release.toml` and a folder of files to the assets of a release.
+//!
+//! The same files packed with the same recipe give the same bytes on every machine, so that anybody can check a release by packing it
+//! again. That rests on this program's own compressor: another version of it may write other bytes that unpack to the same files.
+
+pub mod bundle;
+pub mod glob;
+pub mod notes;
+pub mod pack;
+pub mod recipe;
+pub mod tree;
+
+pub use pack::{Packed, pack};
+pub use recipe::{Overrides, Recipe};
