@@ -93,6 +93,22 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The error of this type that an `io::Error` carries, however deeply readers around readers have wrapped it.
+pub fn find_inside<T: std::error::Error + 'static>(error: &std::io::Error) -> Option<&T> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);
+    while let Some(inner) = next {
+        if let Some(found) = inner.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // an io::Error's source() skips what it holds itself
+        next = match inner.downcast_ref::<std::io::Error>() {
+            Some(io) => io.get_ref().map(|e| e as _),
+            None => inner.source(),
+        };
+    }
+    None
+}
+
 /// Gives an `io::Result` the sentence it lacks: what was being done, to what.
 pub trait Doing<T> {
     /// `"reading /etc/pikit/updater.toml"`; the code follows from the kind of the error.

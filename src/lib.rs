@@ -16,6 +16,8 @@ pub mod keys;
 pub mod event;
 /// One error type, with exit codes and hints.
 pub mod error;
+/// Texts of known keys: an unknown one is named together with the nearest known one.
+pub mod keys;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
 /// Records that carry their own checksum.
@@ -34,11 +36,9 @@ pub mod state;
 pub mod source;
 /// The trip.
 pub mod update;
-
-/// The maintainer's side: pack a release.
+/// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
-
-/// The whole story on any machine: releases, a server, a board and its dashboard in one folder.
+/// The whole story on one machine: releases, a server, a board, a dashboard.
 pub mod demo;
 
 pub use error::{Code, Doing, Error, Result};

@@ -179,7 +179,10 @@ mod tests {
         while control("is-active", UNIT) != 3 {
             assert!(begun.elapsed() < PATIENCE, "a killed service is not active");
         }
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().port();
+        alive.tell(&folder, nobody).unwrap();
         assert_eq!(control_with(Path::new("/bin/false"), &board, "restart", UNIT).unwrap(), 1, "it ended at once");
+        alive.tell(&folder, port).unwrap();
         assert_eq!(control("restart", UNIT), 0);
         assert_eq!(control("stop", UNIT), 0);
         assert_eq!((running(&folder), control("is-active", UNIT)), (None, 3));

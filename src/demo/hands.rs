@@ -1,6 +1,6 @@
 //! Runs the real updater as a person would, one command at a time, and sees that none is left behind.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -180,7 +180,8 @@ pub fn end_on_signals(hands: &Arc<Hands>, folder: &Folder) -> Result<()> {
             }
             hands.stop();
             let _ = control::stop(&folder);
-            eprintln!("\nthe demo was stopped");
+            // the terminal may be what went away
+            let _ = writeln!(std::io::stderr(), "\nthe demo was stopped");
             std::process::exit(i32::from(crate::Code::Cancelled as u8));
         }
     });

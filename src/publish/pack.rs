@@ -60,7 +60,7 @@ pub fn pack(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<
     };
     let out = std::path::absolute(&out).doing(|| format!("finding {}", out.display()))?;
     let bundle_name = format!("{}-{}.tar.gz", recipe.product, recipe.version);
-    refuse_foreign(&out, &bundle_name)?;
+    refuse_foreign(&out, &recipe.product)?;
     let entries = tree::find(&recipe, &out)?;
     listed_commands(&recipe, &entries)?;
 
@@ -191,17 +191,17 @@ fn listed_commands(recipe: &Recipe, entries: &[tree::Entry]) -> Result<()> {
 }
 
 /// A folder is replaced only if it holds a release and nothing else.
-fn refuse_foreign(out: &Path, bundle_name: &str) -> Result<()> {
+fn refuse_foreign(out: &Path, product: &str) -> Result<()> {
     let reading = || format!("reading the folder {}", out.display());
     let items = match std::fs::read_dir(out) {
         Ok(items) => items,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e).doing(reading),
     };
-    let product = bundle_name.split_once('-').map_or(bundle_name, |(p, _)| p);
+    let ours = format!("{product}-");
     for item in items {
         let name = item.doing(reading)?.file_name().to_string_lossy().into_owned();
-        let asset = name.starts_with(product) && (name.ends_with(".tar.gz") || name.ends_with(".patch.zst"));
+        let asset = name.starts_with(&ours) && (name.ends_with(".tar.gz") || name.ends_with(".patch.zst"));
         if name != manifest::NAME && name != manifest::SIGNATURE_NAME && !asset {
             let told = format!("{} holds {name}, which is no part of a release", out.display());
             return Err(Error::refused(told).hint("name an empty folder or one that does not exist yet"));

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use flate2::bufread::GzDecoder;
 
 use super::ReleasePath;
+use crate::error::find_inside;
 
 /// Most bytes of headers and extensions between the contents of two entries: GNU long names and pax records are read into memory
 /// by the tar library, a hostile one would fill it.
@@ -104,16 +105,14 @@ fn kind_name(kind: tar::EntryType) -> &'static str {
 /// Errors that the decoder and the tar library found in the data are the bundle's fault; all others are the stream's.
 fn classify<E>(e: io::Error) -> BundleError<E> {
     use io::ErrorKind as K;
-    match e.get_ref().and_then(|inner| inner.downcast_ref::<OverBudget>()) {
-        Some(OverBudget(words)) => BundleError::Bad(words.clone()),
-        None if matches!(e.kind(), K::InvalidData | K::InvalidInput)
-            || (e.raw_os_error().is_none() && matches!(e.kind(), K::Other | K::UnexpectedEof))
-                && e.get_ref().is_some_and(|i| !i.is::<crate::error::Error>()) =>
-        {
-            BundleError::Bad(format!("the bundle is damaged: {e}"))
-        }
-        None => BundleError::Read(e),
+    if let Some(OverBudget(words)) = find_inside(&e) {
+        return BundleError::Bad(words.clone());
     }
+    let from_data = matches!(e.kind(), K::InvalidData | K::InvalidInput | K::UnexpectedEof | K::Other);
+    if from_data && find_inside::<crate::error::Error>(&e).is_none() && e.raw_os_error().is_none() {
+        return BundleError::Bad(format!("the bundle is damaged: {e}"));
+    }
+    BundleError::Read(e)
 }
 
 struct Budget {

@@ -157,19 +157,11 @@ pub fn open_stream<'a>(stream: Box<dyn Read + Send>, clock: &'a dyn Clock) -> Bo
 /// The error with code and hint that a [`Body`]'s reader carried, however deeply decompression and tar have wrapped it;
 /// an error of any other origin keeps its words after `doing`.
 pub fn read_error(error: io::Error, doing: impl FnOnce() -> String) -> Error {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);
-    while let Some(inner) = next {
-        if let Some(ours) = inner.downcast_ref::<Error>() {
-            let copy = Error::new(ours.code, ours.message());
-            return match &ours.hint {
-                Some(hint) => copy.hint(hint),
-                None => copy,
-            };
-        }
-        // an io::Error's source() skips what it holds itself
-        next = match inner.downcast_ref::<io::Error>() {
-            Some(io) => io.get_ref().map(|e| e as _),
-            None => inner.source(),
+    if let Some(ours) = crate::error::find_inside::<Error>(&error) {
+        let copy = Error::new(ours.code, ours.message());
+        return match &ours.hint {
+            Some(hint) => copy.hint(hint),
+            None => copy,
         };
     }
     Error::source_failed(doing()).because(error)

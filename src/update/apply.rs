@@ -441,7 +441,7 @@ pub fn downloaded(trip: &Trip, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Resul
             Wanted::Exact(version) => manifest.version == *version,
         };
         let bundle = crate::source::BundleRef { at: home.join(name).display().to_string(), size: None };
-        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle })
+        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle, notes: Vec::new() })
     });
     offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
 }

@@ -51,6 +51,9 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data"))?;
     }
     if let Some(offer) = &offer {
+        for passed_over in &offer.notes {
+            trip.note(passed_over.clone());
+        }
         believe(trip, offer)?;
     }
     Ok(offer)

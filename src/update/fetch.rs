@@ -194,8 +194,8 @@ fn take(
             Error::verification(format!("{} is not what the manifest says: its SHA-256 is {digest}, {sha256} is listed", head.path))
                 .hint("the bundle was damaged or exchanged: nothing of it is installed"),
         ),
-        Err(CopyError::Read(e)) => Some(match e.get_ref() {
-            Some(inner) if inner.is::<Error>() => unwrap_io(e),
+        Err(CopyError::Read(e)) => Some(match &e {
+            _ if crate::error::find_inside::<Error>(&e).is_some() => unwrap_io(e),
             _ if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::UnexpectedEof => {
                 Error::verification(format!("the bundle is damaged in {}", head.path))
                     .because(e)
@@ -238,10 +238,7 @@ pub fn named(missing: &Missing) -> String {
 
 /// The error that a source put into an `io::Error`, or the error itself with words.
 fn unwrap_io(e: io::Error) -> Error {
-    match e.downcast::<Error>() {
-        Ok(error) => error,
-        Err(e) => Error::source_failed("reading the bundle").because(e).hint("run it again: it goes on from where it stopped"),
-    }
+    crate::source::read_error(e, || "reading the bundle".into())
 }
 
 /// Most bytes the bundle may unpack to: what the manifest accounts for, with tar's own overhead.

@@ -19,6 +19,12 @@ pub mod recover;
 pub mod check;
 pub mod apply;
 pub mod verify;
+#[cfg(test)]
+mod powercut;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod saves;
 
 use semver::Version;
 use serde::Serialize;

@@ -1,11 +1,12 @@
 //! Staging and sealing: the new contents, the tree around them, the backup, then one sync for each file system. After that the
 //! switch is nothing but renames.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::at_hand::{self, AtHand};
 use super::begin::Tx;
-use super::clone::{self, Clone, CloneError, Refused};
+use super::clone::{self, Clone, CloneError, Linked, Refused};
 use super::fetch::{self, Missing, Need};
 use super::{Trip, backup, survey};
 use crate::error::{Doing, Error, Result};
@@ -58,7 +59,10 @@ fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Opt
                 record.units.insert(unit.unit, linked);
             }
             UnitWay::Exchange { .. } => {}
-            UnitWay::PerFile { bases } => keep_old(trip, tx, &unit, bases)?,
+            UnitWay::PerFile { bases } => {
+                keep_old(trip, tx, &unit, bases)?;
+                record.units.insert(unit.unit, folders_before(trip, tx, &unit)?);
+            }
         }
     }
     tx.save_clone_record(trip, &record)?;
@@ -154,6 +158,20 @@ fn keep_old(trip: &mut Trip, tx: &Tx, unit: &crate::journal::Unit, bases: &[std:
         }
     }
     Ok(())
+}
+
+/// The folders above new files that are there already: on the way back they stay, even empty.
+fn folders_before(trip: &Trip, tx: &Tx, unit: &crate::journal::Unit) -> Result<BTreeMap<String, Linked>> {
+    let mut folders = BTreeMap::new();
+    for (_, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Add) {
+        for folder in file.inside.match_indices('/').map(|(i, _)| &file.inside[..i]) {
+            let dir = unit.to.join(folder);
+            if let Some(meta) = trip.world.disk.meta(&dir).doing(|| format!("looking at {}", dir.display()))? {
+                folders.insert(folder.to_owned(), Linked { kind: meta.kind, ino: meta.ino });
+            }
+        }
+    }
+    Ok(folders)
 }
 
 /// One sync for each file system, then a last look at what is about to be replaced.

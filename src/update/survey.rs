@@ -258,6 +258,11 @@ pub fn unchanged(meta: Option<&Meta>, found: &Found) -> bool {
     meta.is_some_and(|m| m.kind == Kind::File && m.ino == found.ino && m.size == found.size && m.mtime == found.mtime)
 }
 
+/// The same where inode numbers do not outlast a boot.
+pub fn looks_unchanged(meta: Option<&Meta>, found: &Found) -> bool {
+    meta.is_some_and(|m| m.kind == Kind::File && m.size == found.size && m.mtime == found.mtime)
+}
+
 /// What a want says about the file that is there.
 pub fn matches(want: &Want, found: &Found) -> bool {
     found.sha256 == want.sha256 && want.mode.is_none_or(|m| m == found.mode)

@@ -36,7 +36,7 @@ pub fn forward(trip: &mut Trip, tx: &Tx) -> Result<(), NotSwitched> {
                 exchange(disk, &unit.to, beside, before.is_some(), after.is_some()).map_err(|e| refused_or_failed(unit, &e))?;
             }
             UnitWay::Exchange { .. } => {}
-            UnitWay::PerFile { bases } => place_new(trip, tx, unit, bases)?,
+            UnitWay::PerFile { .. } => place_new(trip, tx, unit)?,
         }
     }
     stage::sync(trip, tx)?;
@@ -150,13 +150,13 @@ pub fn find(disk: &dyn Disk, tx: &Tx, unit: &Unit) -> Result<Finding> {
 }
 
 /// File by file: removals first, so that a folder can take a file's place and the other way round.
-fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]) -> Result<()> {
+fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
     let disk = trip.world.disk;
     let owner = owner_of(disk, unit)?;
     for (_, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Remove) {
         let live = survey::join(&unit.to, &file.inside);
         durable::remove(disk, &live).doing(|| format!("removing {}", live.display()))?;
-        remove_empty_parents(disk, unit, file);
+        remove_empty_parents(disk, unit, file, &Default::default())?;
     }
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.is_written()) {
         let staged = tx.staged(unit, index, file);
@@ -168,7 +168,7 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
         super::at_hand::make_parents(disk, &unit.to, &file.inside, owner)?;
         // edited since it was sealed: kept, because the old content beside it is another one
         let meta = disk.meta(&live).doing(doing)?;
-        let as_found = file.found.as_ref().is_none_or(|f| survey::unchanged(meta.as_ref(), f)) || bases.is_empty();
+        let as_found = file.found.as_ref().is_none_or(|f| survey::looks_unchanged(meta.as_ref(), f));
         if let (false, Some(m)) = (as_found, meta) {
             if m.kind == Kind::File {
                 let name = live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -185,14 +185,20 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
 fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]) -> Result<()> {
     let disk = trip.world.disk;
     let owner = owner_of(disk, unit)?;
+    let record = tx.clone_record(trip)?;
+    let none = std::collections::BTreeMap::new();
+    let before = record.units.get(&unit.unit).unwrap_or(&none);
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Add) {
         let live = survey::join(&unit.to, &file.inside);
         let doing = || format!("removing {}", live.display());
-        // still staged: it never went live, and what is there is not ours
-        if disk.meta(&tx.staged(unit, index, file)).doing(doing)?.is_none() && bases_are_there(disk, bases)? {
-            durable::remove(disk, &live).doing(doing)?;
-            remove_empty_parents(disk, unit, file);
+        if !bases_are_there(disk, bases)? {
+            break;
         }
+        // still staged: it never went live, and what is there is not ours
+        if disk.meta(&tx.staged(unit, index, file)).doing(doing)?.is_none() {
+            durable::remove(disk, &live).doing(doing)?;
+        }
+        remove_empty_parents(disk, unit, file, before)?;
     }
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.found.is_some()) {
         let kept = tx.kept(bases, unit, index, file);
@@ -220,13 +226,18 @@ fn owner_of(disk: &dyn Disk, unit: &Unit) -> Result<Option<(u32, u32)>> {
     Ok(disk.meta(&unit.to).doing(|| format!("looking at {}", unit.to.display()))?.map(|m| (m.uid, m.gid)))
 }
 
-/// Folders that held only this file go with it; a folder that holds anything stays.
-fn remove_empty_parents(disk: &dyn Disk, unit: &Unit, file: &Planned) {
+/// Folders that held only this file go with it; a folder that holds anything stays, and so do those named.
+fn remove_empty_parents(disk: &dyn Disk, unit: &Unit, file: &Planned, stay: &std::collections::BTreeMap<String, super::clone::Linked>) -> Result<()> {
+    use std::io::ErrorKind as K;
     let mut inside = file.inside.as_str();
-    while let Some((folder, _)) = inside.rsplit_once('/') {
-        if disk.rmdir(&unit.to.join(folder)).is_err() {
-            return;
+    while let Some((folder, _)) = inside.rsplit_once('/').filter(|(folder, _)| !stay.contains_key(*folder)) {
+        let dir = unit.to.join(folder);
+        match disk.rmdir(&dir) {
+            Ok(()) => inside = folder,
+            // something is in it, something is mounted on it, it is gone already, or it is a link of a person's
+            Err(e) if matches!(e.kind(), K::DirectoryNotEmpty | K::AlreadyExists | K::ResourceBusy | K::NotFound | K::NotADirectory) => return Ok(()),
+            Err(e) => return Err(e).doing(|| format!("removing {}", dir.display())),
         }
-        inside = folder;
     }
+    Ok(())
 }

@@ -1,0 +1,251 @@
+//! For tests: a simulated board, releases made in memory, services that do what a test says.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::apply::{self, Done, Request};
+use super::recover::{self, Recovered};
+use super::{Report, Trip};
+use crate::device::{Layout, Settings};
+use crate::error::Result;
+use crate::event::Silent;
+use crate::release::manifest::{self, Manifest};
+use crate::release::{Digest, ReleasePath};
+use crate::source::{Body, BundleRef, Memory, Offer, Source, Wanted};
+use crate::world::lock::Locked;
+use crate::world::outside::Ran;
+use crate::world::sim::{Dumped, SimDisk};
+use crate::world::{Clock, Disk, Kind, Outside, World, durable};
+
+/// Time that passes only when somebody waits.
+#[derive(Default)]
+pub struct FakeClock {
+    passed: Cell<Duration>,
+    ids: Cell<u64>,
+    pub stops: Cell<u32>,
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + self.passed.get()
+    }
+    fn monotonic(&self) -> Duration {
+        self.passed.get()
+    }
+    fn sleep(&self, time: Duration) -> bool {
+        self.passed.set(self.passed.get() + time);
+        false
+    }
+    fn stops(&self) -> u32 {
+        self.stops.get()
+    }
+    fn boot_id(&self) -> String {
+        "boot".into()
+    }
+    fn new_id(&self) -> String {
+        self.ids.set(self.ids.get() + 1);
+        format!("{:0>26}", self.ids.get())
+    }
+}
+
+/// Services that are well, unless a file of the live tree says otherwise.
+pub struct FakeOutside<'d> {
+    pub disk: &'d SimDisk,
+    /// Every control command that was run.
+    pub ran: RefCell<Vec<String>>,
+    /// Probes fail whatever is installed.
+    pub broken: Cell<bool>,
+}
+
+impl Outside for FakeOutside<'_> {
+    fn run(&self, argv: &[String], _: Duration) -> io::Result<Ran> {
+        self.ran.borrow_mut().push(argv.join(" "));
+        Ok(Ran { status: Some(0), stdout: "active".into(), last_error: String::new() })
+    }
+    fn http(&self, _: &str, _: Duration) -> Result<(u16, String), String> {
+        let sick = self.disk.meta(Path::new("/srv/web/sick")).ok().flatten().is_some();
+        if sick || self.broken.get() { Ok((503, "sick".into())) } else { Ok((200, "ok".into())) }
+    }
+    fn tcp(&self, _: &str, _: Duration) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// One release in memory.
+#[derive(Clone)]
+pub struct Made {
+    pub manifest: Vec<u8>,
+    pub bundle: Vec<u8>,
+}
+
+/// Makes a release of these files; a path that ends in `!` is a config file.
+pub fn made(version: &str, files: &[(&str, &str)]) -> Made {
+    let entry = |(path, content): &(&str, &str)| {
+        let config = if path.ends_with('!') { r#","config":true"# } else { "" };
+        let path = path.trim_end_matches('!');
+        format!(r#"{{"path":"{path}","sha256":"{}","size":{},"mode":"0644"{config}}}"#, Digest::of(content.as_bytes()), content.len())
+    };
+    let list: Vec<String> = files.iter().map(entry).collect();
+    let manifest = format!(r#"{{"version":"{version}","files":[{}],"post_install":["restart api"]}}"#, list.join(",")).into_bytes();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (path, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path.trim_end_matches('!'), content.as_bytes()).unwrap();
+    }
+    Made { manifest, bundle: tar.into_inner().unwrap().finish().unwrap() }
+}
+
+/// A source that has one release.
+pub struct FakeSource(pub Made);
+
+impl Source for FakeSource {
+    fn name(&self) -> String {
+        "the test".into()
+    }
+    fn find(&self, _: &Wanted, _: &dyn Fn(&Manifest) -> Result<(), String>, _: &mut Memory) -> Result<Option<Offer>> {
+        let manifest = Manifest::parse(&self.0.manifest).unwrap();
+        let bundle = BundleRef { at: "bundle".into(), size: Some(self.0.bundle.len() as u64) };
+        Ok(Some(Offer { manifest_bytes: self.0.manifest.clone(), signature: None, manifest, bundle, notes: vec![] }))
+    }
+    fn bundle(&self, _: &BundleRef, from: u64, _: Option<&str>) -> Result<Body<'_>> {
+        let bytes = self.0.bundle[from as usize..].to_vec();
+        Ok(Body { reader: Box::new(io::Cursor::new(bytes)), start: from, total: Some(self.0.bundle.len() as u64), validator: None })
+    }
+}
+
+/// What to do with a board.
+pub enum Deed<'m> {
+    /// Install a release.
+    Apply(&'m Made),
+    /// Install it whatever was said before.
+    Force(&'m Made),
+    /// Return to the newest backup.
+    Rollback,
+    /// Settle what was interrupted.
+    Recover,
+    /// Settle it at boot.
+    RecoverBoot,
+}
+
+pub const CONFIG: &str = r#"
+product = "pikit"
+[source]
+dir = "/nowhere"
+[trust]
+required = false
+[[managed]]
+from = "web/"
+to = "/srv/web/"
+[[managed]]
+from = "api.py"
+to = "/usr/bin/api.py"
+[services]
+restart = ["api"]
+control = ["ctl"]
+[[health]]
+http = "http://127.0.0.1:1/ping"
+[trial]
+timeout = "1s"
+interval = "200ms"
+settle = "200ms"
+[backup]
+min_free = "0"
+"#;
+
+/// Runs one command on a board, as the command line would: recovery first.
+pub fn run(disk: &SimDisk, deed: &Deed) -> Result<Option<Report>> {
+    run_with(disk, deed, &FakeClock::default(), CONFIG)
+}
+
+/// The same with a clock and a config of the test's own.
+pub fn run_with(disk: &SimDisk, deed: &Deed, clock: &FakeClock, config: &str) -> Result<Option<Report>> {
+    let settings = Settings::parse(config, &Layout::new("/")).unwrap();
+    let outside = FakeOutside { disk, ran: RefCell::default(), broken: Cell::new(false) };
+    // ids must not repeat from one command to the next on the same disk
+    clock.ids.set(clock.ids.get().max(disk.list(&settings.layout.logs()).map_or(0, |l| l.len() as u64 * 1000)));
+    let locked = Locked::for_tests();
+    let mut silent = Silent;
+    let mut trip = Trip::new(World { disk, outside: &outside, clock }, &settings, &locked, &mut silent)?;
+    let recovered = recover::recover(&mut trip, matches!(deed, Deed::RecoverBoot))?;
+    let (source, force) = match deed {
+        Deed::Recover | Deed::RecoverBoot => {
+            return Ok(match recovered {
+                Recovered::Ended(report) => Some(*report),
+                _ => None,
+            });
+        }
+        Deed::Rollback => {
+            let done = apply::rollback(&mut trip, None, false, &mut |_| Ok(()))?;
+            return Ok(ended(done));
+        }
+        Deed::Apply(release) => (FakeSource((*release).clone()), false),
+        Deed::Force(release) => (FakeSource((*release).clone()), true),
+    };
+    let request = Request { wanted: Wanted::Best, dry_run: false, download_only: false, allow_downgrade: false, force, require_manifest: None };
+    Ok(ended(apply::apply(&mut trip, &source, request, &mut |_| Ok(()))?))
+}
+
+fn ended(done: Done) -> Option<Report> {
+    match done {
+        Done::Ended(report) => Some(report),
+        Done::Planned(_) => None,
+    }
+}
+
+/// Puts a file on a board as a person would.
+pub fn write(disk: &SimDisk, path: &str, content: &str) {
+    durable::make_dirs(disk, Path::new(path).parent().unwrap(), 0o755).unwrap();
+    durable::save(disk, Path::new(path), content.as_bytes(), 0o600).unwrap();
+}
+
+/// The managed paths of the board, and the version it says it has.
+pub fn tree(disk: &SimDisk) -> BTreeMap<PathBuf, Dumped> {
+    let mut all: BTreeMap<PathBuf, Dumped> = disk.dump(Path::new("/srv")).into_iter().map(|(p, d)| (Path::new("/srv").join(p), d)).collect();
+    all.extend(disk.dump(Path::new("/usr/bin")).into_iter().map(|(p, d)| (Path::new("/usr/bin").join(p), d)));
+    let version = durable::read(disk, Path::new("/etc/pikit/version"), 100).unwrap().unwrap_or_default();
+    all.insert("version".into(), Dumped { kind: Kind::File, content: version, mode: 0 });
+    let installed = durable::read(disk, Path::new("/var/lib/pikit-update/installed.json"), manifest::SIZE_MAX).unwrap().unwrap_or_default();
+    all.insert("installed".into(), Dumped { kind: Kind::File, content: installed, mode: 0 });
+    all
+}
+
+/// Leftovers that must not be: journal, staging beside managed paths, half-made backups.
+pub fn leftovers(disk: &SimDisk) -> Vec<PathBuf> {
+    let mut left: Vec<PathBuf> = Vec::new();
+    for top in ["/srv", "/usr/bin", "/var/backups/pikit"] {
+        if disk.meta(Path::new(top)).unwrap().is_some() {
+            left.extend(disk.dump(Path::new(top)).into_keys().filter(|p| p.to_string_lossy().contains(".pikit-")));
+        }
+    }
+    left.extend(["journal.json", "transaction"].map(|n| Path::new("/var/lib/pikit-update").join(n)).into_iter().filter(|p| disk.meta(p).unwrap().is_some()));
+    left
+}
+
+/// A board with 1.0.0 installed and files of a person beside it.
+pub fn board(disk: SimDisk, first: &Made) -> SimDisk {
+    durable::make_dirs(&disk, Path::new("/usr/bin"), 0o755).unwrap();
+    durable::make_dirs(&disk, Path::new("/srv"), 0o755).unwrap();
+    let report = run(&disk, &Deed::Apply(first)).unwrap().unwrap();
+    assert_eq!(report.code, 0, "{report:?}");
+    write(&disk, "/srv/web/mine.txt", "mine");
+    write(&disk, "/srv/web/mine/deep.txt", "deep");
+    disk.sync_fs(Path::new("/")).unwrap();
+    disk.clone()
+}
+
+/// The paths of a tree that are not a release's.
+pub fn persons(tree: &BTreeMap<PathBuf, Dumped>) -> BTreeSet<PathBuf> {
+    tree.keys().filter(|p| p.to_string_lossy().contains("mine")).cloned().collect()
+}
+
+/// A path of a release.
+pub fn path(text: &str) -> ReleasePath {
+    ReleasePath::new(text).unwrap()
+}

@@ -1,0 +1,103 @@
+//! What people and services save while an update or a rollback runs: not one save is lost.
+
+use std::path::Path;
+
+use super::rig::{Deed, Made, board, made, run, write};
+use crate::world::sim::SimDisk;
+use crate::world::{Disk, durable};
+
+fn old() -> Made {
+    made("1.0.0", &[("web/index.html", "old"), ("web/gone/away.js", "gone"), ("web/config.json!", "{}"), ("api.py", "old api")])
+}
+
+fn new() -> Made {
+    made("1.1.0", &[("web/index.html", "new!"), ("web/js/app.js", "app"), ("web/config.json!", "{}"), ("api.py", "new api")])
+}
+
+fn sick() -> Made {
+    made("1.2.0", &[("web/index.html", "sick"), ("web/sick", "yes")])
+}
+
+fn read(disk: &SimDisk, path: &str) -> Option<String> {
+    durable::read(disk, Path::new(path), 1 << 20).unwrap().map(|b| String::from_utf8(b).unwrap())
+}
+
+/// A person's whole day in one moment: a new file, a changed one, a new folder, a renamed and a deleted file.
+fn work(disk: &SimDisk) {
+    write(disk, "/srv/web/mine.txt", "saved meanwhile");
+    write(disk, "/srv/web/mine-too.txt", "new meanwhile");
+    write(disk, "/srv/web/mine/a/b.txt", "deep meanwhile");
+    disk.rename(Path::new("/srv/web/before.txt"), Path::new("/srv/web/after.txt"), false).unwrap();
+    disk.unlink(Path::new("/srv/web/unwanted.txt")).unwrap();
+}
+
+fn worked(disk: &SimDisk, words: &str) {
+    assert_eq!(read(disk, "/srv/web/mine.txt").as_deref(), Some("saved meanwhile"), "{words}");
+    assert_eq!(read(disk, "/srv/web/mine-too.txt").as_deref(), Some("new meanwhile"), "{words}");
+    assert_eq!(read(disk, "/srv/web/mine/a/b.txt").as_deref(), Some("deep meanwhile"), "{words}");
+    assert_eq!(read(disk, "/srv/web/mine/deep.txt").as_deref(), Some("deep"), "{words}");
+    assert_eq!(read(disk, "/srv/web/after.txt").as_deref(), Some("moved"), "{words}");
+    assert_eq!(read(disk, "/srv/web/before.txt"), None, "{words}");
+    assert_eq!(read(disk, "/srv/web/unwanted.txt"), None, "{words}: a deleted file came back");
+}
+
+fn base(disk: SimDisk) -> SimDisk {
+    let disk = board(disk, &old());
+    write(&disk, "/srv/web/before.txt", "moved");
+    write(&disk, "/srv/web/unwanted.txt", "unwanted");
+    disk.clone()
+}
+
+fn at_every_effect(base: &SimDisk, deed: &Deed) {
+    let dry = base.clone();
+    let ended = run(&dry, deed).unwrap().unwrap();
+    for k in 0..dry.effects() {
+        let disk = base.clone();
+        disk.meanwhile(k, work);
+        let report = run(&disk, deed).unwrap().unwrap();
+        assert_eq!(report.outcome, ended.outcome, "saved at effect {k}");
+        worked(&disk, &format!("saved at effect {k}"));
+    }
+}
+
+#[test]
+fn what_is_saved_at_any_moment_of_an_update_is_there_afterwards() {
+    at_every_effect(&base(SimDisk::new()), &Deed::Apply(&new()));
+}
+
+#[test]
+fn what_is_saved_at_any_moment_of_a_sick_update_is_there_after_the_return() {
+    at_every_effect(&base(SimDisk::new()), &Deed::Apply(&sick()));
+}
+
+#[test]
+fn what_is_saved_at_any_moment_of_a_rollback_is_there_afterwards() {
+    let disk = base(SimDisk::new());
+    run(&disk, &Deed::Apply(&new())).unwrap();
+    at_every_effect(&disk.clone(), &Deed::Rollback);
+}
+
+#[test]
+fn what_is_saved_while_a_tree_goes_file_by_file_is_there_afterwards() {
+    at_every_effect(&base(SimDisk::with_volumes(&[("/srv", false, 1 << 40)])), &Deed::Apply(&new()));
+}
+
+#[test]
+fn an_edit_of_a_listed_file_at_any_moment_is_live_or_kept() {
+    let base = base(SimDisk::new());
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&new())).unwrap();
+    for k in 0..dry.effects() {
+        let disk = base.clone();
+        disk.meanwhile(k, |disk| write(disk, "/srv/web/index.html", "edited by hand"));
+        let ended = run(&disk, &Deed::Apply(&new()));
+        let everywhere: Vec<String> = ["/srv", "/var/backups/pikit"]
+            .iter()
+            .filter(|top| disk.meta(Path::new(top)).unwrap().is_some())
+            .flat_map(|top| disk.dump(Path::new(top)))
+            .filter(|(_, d)| d.content == b"edited by hand")
+            .map(|(p, _)| p.display().to_string())
+            .collect();
+        assert!(!everywhere.is_empty(), "edited at effect {k}, and lost: {ended:?}");
+    }
+}
