@@ -16,8 +16,6 @@ pub mod keys;
 pub mod event;
 /// One error type, with exit codes and hints.
 pub mod error;
-/// Texts of known keys: an unknown one is named together with the nearest known one.
-pub mod keys;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
 /// Records that carry their own checksum.

@@ -2,7 +2,7 @@
 //! and a durable half and loses power wherever a test wants it to. Both pass one contract suite.
 //!
 //! All paths are absolute. No verb follows a symbolic link in the last part of a path, and the real disk follows none at or below
-//! a managed path. Nothing is durable before [`Disk::sync_fs`], [`Disk::sync_dir`] or [`NewFile::sync`] returned.
+//! a managed path: a link in the middle of a path there is ELOOP. Errors are Linux's, with its `ErrorKind`s. Nothing is durable before [`Disk::sync_fs`], [`Disk::sync_dir`] or [`NewFile::sync`] returned.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -74,7 +74,7 @@ pub trait NewFile: Write {
 
 /// The verbs.
 pub trait Disk {
-    /// What lies there (lstat); `None` when nothing does.
+    /// What lies there (lstat); `None` when nothing does, also because a part of the path is a file.
     fn meta(&self, path: &Path) -> io::Result<Option<Meta>>;
     /// Names in a folder, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
@@ -82,17 +82,17 @@ pub trait Disk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>>;
     /// Target of a symbolic link.
     fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
-    /// Makes a new file; it must not exist.
+    /// Makes a new file with exactly this mode; it must not exist.
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn NewFile>>;
-    /// Opens a file to write at its end, and makes it if need be.
+    /// Opens a file to write at its end, and makes it (0644, less the umask) if need be.
     fn append(&self, path: &Path) -> io::Result<Box<dyn NewFile>>;
-    /// Makes a folder; it must not exist.
+    /// Makes a folder with exactly this mode; it must not exist.
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()>;
-    /// Sets owner and mode of a folder.
+    /// Sets owner and mode of a folder, where they differ.
     fn own_dir(&self, path: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()>;
-    /// Gives the entry a second name.
+    /// Gives the entry a second name; a symbolic link gets one itself. Not for folders.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Renames; replaces what lies at `to`, unless `new_only`.
+    /// Renames; replaces what lies at `to`, unless `new_only` (`AlreadyExists`). Two names of one inode: both stay, and that is no error.
     fn rename(&self, from: &Path, to: &Path, new_only: bool) -> io::Result<()>;
     /// Exchanges two entries atomically (`renameat2` with `RENAME_EXCHANGE`).
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()>;

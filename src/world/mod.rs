@@ -8,6 +8,7 @@ pub mod disk;
 pub mod durable;
 pub mod lock;
 pub mod outside;
+mod program;
 pub mod real;
 mod resolve;
 #[cfg(test)]

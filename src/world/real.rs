@@ -210,8 +210,8 @@ fn own(fd: impl AsFd, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
 
 /// Sets the mode when it differs, or `anyway`; the umask has no say.
 fn set_mode(fd: impl AsFd, mode: u32, anyway: bool) -> io::Result<()> {
-    let now = retry_on_intr(|| rustix::fs::fstat(&fd))?.st_mode;
-    if !anyway && u32::from(now) & 0o7777 == mode & 0o7777 {
+    let now = Mode::from_raw_mode(retry_on_intr(|| rustix::fs::fstat(&fd))?.st_mode).as_raw_mode();
+    if !anyway && now & 0o7777 == mode & 0o7777 {
         return Ok(());
     }
     let result = retry_on_intr(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)));

@@ -9,6 +9,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    #[allow(clippy::new_without_default)] // making a folder is no default
     /// In the usual place.
     pub fn new() -> Self {
         Self::within(&std::env::temp_dir())

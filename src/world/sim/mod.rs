@@ -10,6 +10,8 @@
 //!
 //! Not modelled: permissions, blocks that decay, one sync that fails and the next that lies about it.
 
+mod files;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -18,13 +20,14 @@ mod verbs;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
 use super::disk::{Disk, Kind};
-use tree::{Body, Edit, Id, Node, ROOT, Vol};
+use state::{Fault, Random, State};
+use tree::{Body, ROOT, Vol};
 
 /// What survives of the things not yet synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,27 +73,6 @@ pub struct SimDisk {
     meanwhile: RefCell<Option<(u64, Meanwhile)>>,
     /// Somebody else's deed is under way.
     busy: Cell<bool>,
-}
-
-#[derive(Clone)]
-struct State {
-    vols: Vec<Vol>,
-    /// Volume and folder on which a volume is mounted.
-    mounts: Vec<(usize, Id, usize)>,
-    next_id: Id,
-    /// Counts effects since the disk was made, across clones: the source of times.
-    ticks: u64,
-    effects: u64,
-    cut_at: Option<u64>,
-    fault: Option<Fault>,
-    dead: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Fault {
-    at: u64,
-    errno: Errno,
-    sticky: bool,
 }
 
 impl Default for SimDisk {
@@ -239,106 +221,4 @@ pub fn dump(disk: &dyn Disk, top: &Path) -> BTreeMap<PathBuf, Dumped> {
         }
     }
     found
-}
-
-/// splitmix64: the same numbers for the same seed, everywhere.
-struct Random(u64);
-
-impl Random {
-    /// A number from 0 to `most`.
-    fn upto(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % (most as u64 + 1)) as usize
-    }
-}
-
-/// A name in a folder, and what it names.
-struct Entry {
-    vol: usize,
-    dir: Id,
-    name: std::ffi::OsString,
-    id: Option<Id>,
-}
-
-impl State {
-    /// Every verb asks first; the error is that of a board without power.
-    fn powered(&self) -> io::Result<()> {
-        if self.dead { Err(io::Error::other(PowerCut)) } else { Ok(()) }
-    }
-
-    /// One effect is about to happen: does it?
-    fn effect(&mut self) -> io::Result<()> {
-        self.powered()?;
-        if self.cut_at.is_some_and(|at| self.effects >= at) {
-            self.dead = true;
-            return self.powered();
-        }
-        let this = self.effects;
-        self.effects += 1;
-        self.ticks += 1;
-        match self.fault {
-            Some(f) if this == f.at || (f.sticky && this > f.at) => Err(f.errno.into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn time(&self) -> i128 {
-        1_700_000_000_000_000_000 + i128::from(self.ticks / 8) * 4_000_000
-    }
-
-    fn node(&self, vol: usize, id: Id) -> &Node {
-        &self.vols[vol].live.nodes[&id]
-    }
-
-    /// The root of what is mounted there, or the folder itself.
-    fn cross(&self, vol: usize, id: Id) -> (usize, Id) {
-        self.mounts.iter().find(|m| (m.0, m.1) == (vol, id)).map_or((vol, id), |m| (m.2, ROOT))
-    }
-
-    fn mounted_on(&self, vol: usize, id: Id) -> bool {
-        self.cross(vol, id) != (vol, id)
-    }
-
-    fn child(&self, vol: usize, dir: Id, name: &std::ffi::OsStr) -> Result<Option<Id>, Errno> {
-        match &self.node(vol, dir).body {
-            Body::Dir(entries) => Ok(entries.get(name).copied()),
-            Body::Link(_) => Err(Errno::LOOP),
-            Body::File | Body::Other => Err(Errno::NOTDIR),
-        }
-    }
-
-    /// What a path names, across mounts and through no link.
-    fn find(&self, path: &Path) -> Result<(usize, Id), Errno> {
-        if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
-            return Err(Errno::INVAL);
-        }
-        let mut at = (0, ROOT);
-        for name in path.iter().skip(1) {
-            let id = self.child(at.0, at.1, name)?.ok_or(Errno::NOENT)?;
-            at = self.cross(at.0, id);
-        }
-        Ok(at)
-    }
-
-    fn entry(&self, path: &Path) -> Result<Entry, Errno> {
-        if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
-            return Err(Errno::INVAL);
-        }
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::BUSY) };
-        let (vol, dir) = self.find(parent)?;
-        Ok(Entry { vol, dir, name: name.to_owned(), id: self.child(vol, dir, name)? })
-    }
-
-    fn add(&mut self, entry: &Entry, mode: u32, body: Body) -> Id {
-        let id = self.next_id;
-        self.next_id += 1;
-        let mtime = self.time();
-        let vol = &mut self.vols[entry.vol];
-        let node = Node { ino: vol.lowest_ino(), mode, uid: 0, gid: 0, names: 0, mtime, body };
-        vol.commit(vec![Edit::New(id, node), Edit::Set(entry.dir, entry.name.clone(), Some(id))]);
-        id
-    }
 }

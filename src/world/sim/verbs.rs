@@ -1,16 +1,17 @@
 //! The verbs on the simulated disk, with Linux's errors in Linux's order. What is refused changes nothing and is no effect.
 
-use std::cell::RefCell;
+use std::cell::RefMut;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::tree::{BLOCK, Body, Edit, Id, ROOT};
-use super::{Entry, SimDisk, State};
+use super::SimDisk;
+use super::files::{SimFile, SimReader};
+use super::state::{Entry, State};
+use super::tree::{BLOCK, Body, Edit, Id, Node, ROOT};
 use crate::world::disk::{Disk, Kind, Meta, NewFile, Volume};
 
 fn not_regular() -> io::Error {
@@ -19,7 +20,7 @@ fn not_regular() -> io::Error {
 
 impl SimDisk {
     /// The state for one verb: somebody else's planned deed comes first, and without power there is none.
-    fn turn(&self) -> io::Result<std::cell::RefMut<'_, State>> {
+    fn turn(&self) -> io::Result<RefMut<'_, State>> {
         let due = self.meanwhile.borrow().as_ref().is_some_and(|(at, _)| self.effects() >= *at) && !self.busy.get() && !self.lost_power();
         if due && let Some((_, deed)) = self.meanwhile.take() {
             self.busy.set(true);
@@ -159,7 +160,7 @@ impl Disk for SimDisk {
             Body::Link(target) => (Kind::Link, target.as_os_str().len() as u64, node.names),
             Body::Other => (Kind::Other, 0, node.names),
         };
-        let &super::Node { ino, mode, uid, gid, mtime, .. } = node;
+        let &Node { ino, mode, uid, gid, mtime, .. } = node;
         Ok(Some(Meta { kind, dev: vol as u64 + 1, ino, nlink, size, mtime, mode, uid, gid }))
     }
 
@@ -304,63 +305,5 @@ impl Disk for SimDisk {
         let mut paths: Vec<_> = (0..state.vols.len()).map(|vol| state.path_of(vol, ROOT)).collect();
         paths.sort();
         Ok(paths)
-    }
-}
-
-struct SimReader {
-    state: Rc<RefCell<State>>,
-    vol: usize,
-    id: Id,
-    at: usize,
-}
-
-impl Read for SimReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let state = self.state.borrow();
-        state.powered()?;
-        let content = state.vols[self.vol].content(self.id);
-        let n = (&content[self.at.min(content.len())..]).read(into)?;
-        self.at += n;
-        Ok(n)
-    }
-}
-
-struct SimFile {
-    state: Rc<RefCell<State>>,
-    vol: usize,
-    id: Id,
-}
-
-impl Write for SimFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self.state.borrow_mut();
-        state.effect()?;
-        let time = state.time();
-        let vol = &mut state.vols[self.vol];
-        let before = vol.content(self.id).len() as u64;
-        let more = (before + bytes.len() as u64).div_ceil(BLOCK) - before.div_ceil(BLOCK);
-        if more * BLOCK > vol.free() {
-            return Err(Errno::NOSPC.into());
-        }
-        vol.extend(self.id, bytes, time);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl NewFile for SimFile {
-    fn own(&mut self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
-        state.effect()?;
-        state.vols[self.vol].commit(vec![Edit::Own(self.id, uid, gid, mode & 0o7777)]);
-        Ok(())
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
-        state.effect()?;
-        state.vols[self.vol].sync_file(self.id);
-        Ok(())
     }
 }
