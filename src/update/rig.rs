@@ -170,7 +170,7 @@ pub fn run_with(disk: &SimDisk, deed: &Deed, clock: &FakeClock, config: &str) ->
     let outside = FakeOutside { disk, ran: RefCell::default(), broken: Cell::new(false) };
     // ids must not repeat from one command to the next on the same disk
     clock.ids.set(clock.ids.get().max(disk.list(&settings.layout.logs()).map_or(0, |l| l.len() as u64 * 1000)));
-    let locked = Locked::for_tests();
+    let locked = Locked::pretended();
     let mut silent = Silent;
     let mut trip = Trip::new(World { disk, outside: &outside, clock }, &settings, &locked, &mut silent)?;
     let recovered = recover::recover(&mut trip, matches!(deed, Deed::RecoverBoot))?;

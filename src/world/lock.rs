@@ -32,12 +32,6 @@ pub struct Holder {
 }
 
 impl Locked {
-    /// A lock on a board that only a test has.
-    #[cfg(test)]
-    pub fn for_tests() -> Self {
-        Locked { _file: File::open("/dev/null").expect("every machine has it") }
-    }
-
     /// Takes the lock, or says who has it. Makes the file and the folders above it if need be.
     ///
     /// # Errors
