@@ -38,5 +38,7 @@ pub mod update;
 pub mod publish;
 /// The whole story on one machine: releases, a server, a board, a dashboard.
 pub mod demo;
+/// The command line: parse, one call into the trip, render.
+pub mod cli;
 
 pub use error::{Code, Doing, Error, Result};
