@@ -59,6 +59,9 @@ struct PlanFile {
 /// # Errors
 /// The records cannot be written; then nothing has begun.
 pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8>>) -> Result<Tx> {
+    if trip.locked.is_none() {
+        return Err(crate::error::Error::unexpected("a trip that only looks cannot begin a transaction"));
+    }
     let (disk, layout, clock) = (trip.world.disk, trip.settings.layout.clone(), trip.world.clock);
     let transaction = clock.new_id();
     for dir in [layout.state_dir(), layout.logs(), layout.version().parent().expect("the version file lies in a folder").to_owned()] {

@@ -47,10 +47,16 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         Err(e) => return Err(e.during(Phase::Checking)),
     };
     if known.memory != before {
-        durable::make_dirs(disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
-        status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data"))?;
+        let saved = durable::make_dirs(disk, &layout.state_dir(), 0o755)
+            .doing(|| format!("making {}", layout.state_dir().display()))
+            .and_then(|()| status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data")));
+        // a trip that only looks writes nothing, and loses nothing but a smaller request
+        if trip.locked.is_some() {
+            saved?;
+        }
     }
     if let Some(offer) = &offer {
+        offer.notes.iter().for_each(|note| trip.note(note.clone()));
         for passed_over in &offer.notes {
             trip.note(passed_over.clone());
         }
