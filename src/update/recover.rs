@@ -28,19 +28,6 @@ pub enum Recovered {
 /// # Errors
 /// Exit 7: what was found is not in the table; nothing was touched. Otherwise what failed; calling it again goes on.
 pub fn recover(trip: &mut Trip, boot: bool) -> Result<Recovered> {
-    let recovered = settle_it(trip, boot)?;
-    // nothing new may begin over a journal that is still needed
-    if let Recovered::Ended(report) = &recovered {
-        let journal = trip.settings.layout.journal();
-        if durable::exists(trip.world.disk, &journal).doing(|| format!("looking at {}", journal.display()))? {
-            let why = report.notes.last().cloned().unwrap_or_else(|| "tidying up is not finished".into());
-            return Err(Error::unexpected(why).hint("make the file system writable or free some space, then run it again"));
-        }
-    }
-    Ok(recovered)
-}
-
-fn settle_it(trip: &mut Trip, boot: bool) -> Result<Recovered> {
     let (read, tx) = Tx::load(trip)?;
     let findings = match &tx {
         Some(tx) => tx.journal.units.iter().map(|u| switch::find(trip.world.disk, tx, u)).collect::<Result<Vec<_>>>()?,

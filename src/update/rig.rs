@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::apply::{self, Done, Request};
+use super::aim::Request;
+use super::apply::{self, Done};
 use super::recover::{self, Recovered};
 use super::{Report, Trip};
 use crate::device::{Layout, Settings};

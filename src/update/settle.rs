@@ -19,46 +19,31 @@ use crate::world::{Disk, durable};
 ///
 /// # Errors
 /// A record cannot be written; recovery finishes it.
-pub fn confirm(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
+pub fn confirm(trip: &mut Trip, tx: Tx) -> Result<Report> {
+    let version = name_of(&tx.plan.to);
+    confirmed(trip, tx).map_err(|e| {
+        Error::unexpected(format!("{version} is live and healthy, but that could not be recorded: {}", e.message()))
+            .hint("`pikit-updater recover` finishes it; so does the next command that changes anything")
+    })
+}
+
+fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     trip.phase(Phase::Confirming, "making it the installed version");
+    let layout = trip.settings.layout.clone();
+    let disk = trip.world.disk;
     if tx.journal.stage != (Stage::Confirming { carried: true }) {
-        record(trip, &mut tx).map_err(|e| {
-            Error::unexpected(format!("{} is live and healthy, but could not be recorded: {}", name_of(&tx.plan.to), e.message()))
-                .hint("make the file system writable or free some space, then run `pikit-updater recover`, which finishes it")
-        })?;
-    }
-    let tidied = tidy(trip, &tx);
-    trip.state.drift = None;
-    if tx.plan.action == Action::Rollback {
-        // a rollback stays: automatic mode passes over what was left until a newer one comes
-        if let Some(left) = tx.plan.from.clone().filter(|v| Some(v) > tx.plan.to.as_ref() && !trip.state.skipped.contains(v)) {
-            trip.state.skipped.push(left);
+        carry::over(trip, &tx, true)?;
+        match &tx.manifest {
+            Some(bytes) => status::save(disk, &layout, &layout.installed(), bytes)?,
+            None => forget(disk, &layout.installed())?,
         }
+        match &tx.plan.to {
+            Some(version) => status::save(disk, &layout, &layout.version(), format!("{version}\n").as_bytes())?,
+            None => forget(disk, &layout.version())?,
+        }
+        tx.enter(trip, Stage::Confirming { carried: true })?;
     }
-    let version = tx.plan.to.clone();
-    trip.state.skipped.retain(|v| Some(v) != version.as_ref() || tx.plan.action == Action::Rollback);
-    finish(trip, tx, tidied, Outcome::Confirmed, Code::Unexpected, None, None)
-}
-
-/// The records that make the live tree the installed one.
-fn record(trip: &mut Trip, tx: &mut Tx) -> Result<()> {
-    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
-    carry::over(trip, tx, true)?;
-    match &tx.manifest {
-        Some(bytes) => status::save(disk, &layout, &layout.installed(), bytes)?,
-        None => forget(disk, &layout.installed())?,
-    }
-    match &tx.plan.to {
-        Some(version) => status::save(disk, &layout, &layout.version(), format!("{version}\n").as_bytes())?,
-        None => forget(disk, &layout.version())?,
-    }
-    tx.enter(trip, Stage::Confirming { carried: true })
-}
-
-/// Removes what only the way back needed.
-fn tidy(trip: &mut Trip, tx: &Tx) -> Result<()> {
-    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
-    carry::bury(trip, tx, true)?;
+    carry::bury(trip, &tx, true)?;
     if let (Some(version), Some(content)) = (&tx.plan.to, &tx.plan.content) {
         // a memory that cannot be read is no reason to hold a healthy release; installs stay refused until a person looks
         if let Ok(mut distrust) = Distrust::load(disk, &layout) {
@@ -68,10 +53,20 @@ fn tidy(trip: &mut Trip, tx: &Tx) -> Result<()> {
     if tx.journal.backup.is_some() {
         backup::prune(trip, trip.settings.backup_keep)?;
     }
-    if tx.plan.action != Action::Repair {
-        fetch::forget_pieces(trip);
+    match tx.plan.action {
+        Action::Repair => backup::prune_edited(trip)?,
+        Action::Apply | Action::Rollback => fetch::forget_pieces(trip),
     }
-    Ok(())
+    trip.state.drift = None;
+    if tx.plan.action == Action::Rollback {
+        // a rollback stays: automatic mode passes over what was left until a newer one comes
+        if let Some(left) = tx.plan.from.clone().filter(|v| Some(v) > tx.plan.to.as_ref() && !trip.state.skipped.contains(v)) {
+            trip.state.skipped.push(left);
+        }
+    }
+    let version = tx.plan.to.clone();
+    trip.state.skipped.retain(|v| Some(v) != version.as_ref() || tx.plan.action == Action::Rollback);
+    finish(trip, tx, Outcome::Confirmed, Code::Unexpected, None, None)
 }
 
 /// Returns every managed path to the old tree, restarts its services and says how they are.
@@ -81,13 +76,7 @@ fn tidy(trip: &mut Trip, tx: &Tx) -> Result<()> {
 pub fn roll_back(trip: &mut Trip, mut tx: Tx, reason: &str, quarantine: bool, services: bool) -> Result<Report> {
     trip.phase(Phase::RollingBack, format!("returning to {}: {reason}", name_of(&tx.plan.from)));
     let was_live = tx.journal.switched.is_some();
-    let services = services && was_live;
-    let mut still = returned(trip, &mut tx, reason, quarantine, services).map_err(|e| stuck(trip, &tx, &e))?;
-    let tidied = tidy_back(trip, &tx);
-    if services {
-        let probes: Vec<_> = trip.settings.health.iter().filter(|p| !tx.journal.failing_before.contains(&p.name())).cloned().collect();
-        still.extend(probes.iter().filter_map(|p| settled(trip, p)));
-    }
+    let still = returned(trip, &mut tx, reason, quarantine, services && was_live).map_err(|e| stuck(trip, &tx, &e))?;
     let mut words = reason.to_owned();
     if !still.is_empty() {
         words = format!("{reason}; after the return still failing: {}", still.join("; "));
@@ -97,7 +86,11 @@ pub fn roll_back(trip: &mut Trip, mut tx: Tx, reason: &str, quarantine: bool, se
     } else {
         "`log` shows what happened; run it again when the cause is gone"
     };
-    finish(trip, tx, tidied, Outcome::RolledBack, Code::RolledBack, Some(words), Some(hint.into()))
+    let told = words.clone();
+    finish(trip, tx, Outcome::RolledBack, Code::RolledBack, Some(words), Some(hint.into())).map_err(|e| {
+        Error::new(Code::RolledBack, format!("{told}; the old tree is back, but that could not be recorded: {}", e.message()))
+            .hint("`pikit-updater recover` finishes it; so does the next command that changes anything")
+    })
 }
 
 fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, services: bool) -> Result<Vec<String>> {
@@ -121,27 +114,29 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
         }
         tx.enter(trip, Stage::RollingBack { reason: reason.to_owned(), quarantine, carried: true })?;
     }
+    carry::bury(trip, tx, false)?;
+    if let Some(name) = tx.journal.backup.take() {
+        // the tree it describes is live again
+        backup::remove(disk, &layout, &name)?;
+    }
+    if services {
+        still.extend(still_failing(trip, tx));
+    }
     Ok(still)
 }
 
-/// Removes what only the new tree needed.
-fn tidy_back(trip: &mut Trip, tx: &Tx) -> Result<()> {
-    carry::bury(trip, tx, false)?;
-    match &tx.journal.backup {
-        // the tree it describes is live again
-        Some(name) => backup::remove(trip.world.disk, &trip.settings.layout, name),
-        None => Ok(()),
-    }
-}
-
-/// Gives a probe of the old tree the time of a trial to pass again; its words if it does not.
-fn settled(trip: &Trip, probe: &crate::device::settings::Probe) -> Option<String> {
+/// Gives the probes of the old tree the time of a trial to pass again; the words of those that do not.
+fn still_failing(trip: &Trip, tx: &mut Tx) -> Vec<String> {
     let clock = trip.world.clock;
     let began = clock.monotonic();
+    let probes: Vec<_> = trip.settings.health.iter().filter(|p| !tx.journal.failing_before.contains(&p.name())).collect();
     loop {
-        let why = trial::ask(trip, probe).err()?;
-        if clock.monotonic().saturating_sub(began) >= trip.settings.trial.timeout || clock.stops() > 1 {
-            return Some(format!("{}: {why}", probe.name()));
+        let failing: Vec<String> = probes.iter().filter_map(|p| trial::ask(trip, p).err().map(|why| format!("{}: {why}", p.name()))).collect();
+        if failing.is_empty() {
+            tx.back = Some(clock.now());
+        }
+        if failing.is_empty() || clock.monotonic().saturating_sub(began) >= trip.settings.trial.timeout || clock.stops() > 1 {
+            return failing;
         }
         clock.sleep(trip.settings.trial.interval);
     }
@@ -168,7 +163,7 @@ pub fn abandon(trip: &mut Trip, tx: Tx, error: &Error) -> Result<Report> {
         _ => Outcome::Failed,
     };
     discard(trip, &tx)?;
-    finish(trip, tx, Ok(()), outcome, error.code, Some(error.message()), error.hint.clone())
+    finish(trip, tx, outcome, error.code, Some(error.message()), error.hint.clone())
 }
 
 /// Drops what was staged and the backup that describes what is still live; keeps what was fetched.
@@ -210,9 +205,8 @@ fn forget(disk: &dyn Disk, path: &Path) -> Result<()> {
     }
 }
 
-/// Writes result, history and state, then ends the transaction, unless tidying up has failed. Once a tree is live and recorded that is no
-/// failure any more: the journal stays, and the next run goes on from it.
-fn finish(trip: &mut Trip, tx: Tx, tidied: Result<()>, outcome: Outcome, code: Code, reason: Option<String>, hint: Option<String>) -> Result<Report> {
+/// Writes result, history and state, then ends the transaction.
+fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<String>, hint: Option<String>) -> Result<Report> {
     let now = trip.world.clock.now();
     let since = |t: chrono::DateTime<Utc>| ((now - t).num_milliseconds() as f64 / 1000.0).max(0.0);
     let code = if outcome == Outcome::Confirmed { 0 } else { code as u8 };
@@ -224,50 +218,39 @@ fn finish(trip: &mut Trip, tx: Tx, tidied: Result<()>, outcome: Outcome, code: C
         to: tx.plan.to.clone(),
         at: now,
         seconds: since(tx.journal.started),
-        offline_seconds: tx.journal.switched.map_or(0.0, since),
+        offline_seconds: tx.journal.switched.map_or(0.0, |from| (tx.back.unwrap_or(now) - from).num_milliseconds().max(0) as f64 / 1000.0),
         code,
         reason: reason.clone(),
     };
+    let counts = tx.plan.counts();
     let words = match outcome {
         Outcome::Confirmed => format!("confirmed: {} is installed", name_of(&tx.plan.to)),
         other => format!("{}: {}", other.name(), reason.as_deref().unwrap_or_default()),
     };
     trip.note(words);
-    let mut report = Report {
-        transaction: Some(result.transaction.clone()),
+    history::add(trip.world.disk, &trip.settings.layout, &Row { result: result.clone(), bytes_fetched: tx.fetched, bytes_written: tx.written })?;
+    trip.state.last_result = Some(result.clone());
+    trip.state.progress = None;
+    refresh(trip)?;
+    trip.state.save(trip.world.disk, &trip.settings.layout)?;
+    tx.end(trip)?;
+    trip.log = None;
+    Ok(Report {
+        transaction: Some(result.transaction),
         action: result.action,
         outcome,
-        from: result.from.clone(),
-        to: result.to.clone(),
+        from: result.from,
+        to: result.to,
         code,
         reason,
         hint,
-        counts: tx.plan.counts(),
+        counts,
         bytes_fetched: tx.fetched,
         bytes_written: tx.written,
         seconds: result.seconds,
         offline_seconds: result.offline_seconds,
-        notes: tx.notes.clone(),
-    };
-    if let Err(e) = tidied.and_then(|()| close(trip, &tx, result)) {
-        if !matches!(outcome, Outcome::Confirmed | Outcome::RolledBack) {
-            return Err(e);
-        }
-        let words = format!("tidying up is not finished ({}); the next run, or `pikit-updater recover`, goes on with it", e.message());
-        trip.warn(words.clone());
-        report.notes.push(words);
-    }
-    trip.log = None;
-    Ok(report)
-}
-
-fn close(trip: &mut Trip, tx: &Tx, result: LastResult) -> Result<()> {
-    history::add(trip.world.disk, &trip.settings.layout, &Row { result: result.clone(), bytes_fetched: tx.fetched, bytes_written: tx.written })?;
-    trip.state.last_result = Some(result);
-    trip.state.progress = None;
-    refresh(trip)?;
-    trip.state.save(trip.world.disk, &trip.settings.layout)?;
-    tx.end(trip)
+        notes: tx.notes,
+    })
 }
 
 /// Brings the parts of the state that mirror other files up to date.
