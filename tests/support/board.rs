@@ -88,6 +88,9 @@ impl Board {
         let root = home().join(format!("pikit-{name}-{}-c{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let _ = fs::remove_dir_all(&root);
         super::mounts::run("cp", &["-a", self.root.to_str().unwrap(), root.to_str().unwrap()]);
+        let config = root.join("etc/pikit/updater.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(config, text.replace(self.root.to_str().unwrap(), root.to_str().unwrap())).unwrap();
         let before = self.before.iter().map(|w| w.replace(self.root.to_str().unwrap(), root.to_str().unwrap())).collect();
         Board { root, before, kept: false }
     }
