@@ -12,7 +12,8 @@ use super::{plan_view, report_view};
 use crate::error::Result;
 use crate::event::Outcome;
 use crate::source::{self, Wanted};
-use crate::update::apply::{self, Done, Proposal, Request};
+use crate::update::aim::Request;
+use crate::update::apply::{self, Done, Proposal};
 use crate::update::recover::{Recovered, recover};
 use crate::update::{Report, Trip, verify};
 use crate::world::World;
@@ -121,7 +122,7 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
             Ok(0)
         }
         Done::Ended(report) => {
-            let code = apply::exit_code(&report);
+            let code = report.code;
             show(voice, &report, code);
             Ok(code)
         }
