@@ -69,7 +69,7 @@ impl Voice {
             quiet: globals.quiet,
             verbose: globals.verbose,
             no_input: globals.no_input || globals.json,
-            redraws: err && !std::env::var_os("TERM").is_some_and(|t| t == "dumb"),
+            redraws: err && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
             colour_out: coloured(out),
             colour_err: coloured(err),
         }
