@@ -138,7 +138,9 @@ pub fn offer(voice: &Voice, state: &State, now: DateTime<Utc>) -> String {
         let _ = writeln!(out, "  {}", clean(changelog));
     }
     if let Some(notes) = &a.notes {
-        clean_lines(notes.trim()).take(if voice.verbose { usize::MAX } else { 12 }).for_each(|l| drop(writeln!(out, "  | {l}")));
+        for line in clean_lines(notes.trim()).take(if voice.verbose { usize::MAX } else { 12 }) {
+            let _ = writeln!(out, "  | {line}");
+        }
     }
     if !a.blocked.is_empty() {
         let _ = writeln!(out, "{}: {}", voice.paint("it cannot be installed here", Tone::Odd), clean(&a.blocked.join("; ")));

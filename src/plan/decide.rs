@@ -288,10 +288,11 @@ fn requirements(policy: &Policy, installed: &Installed, target: &Target) -> Vec<
     if let Some(required) = requires.updater.as_ref().filter(|r| !r.matches(&policy.updater)) {
         reasons.push(Reason::Updater { here: policy.updater.clone(), required: required.clone() });
     }
-    if let (Some(required), Some(here)) = (&requires.from, &installed.version) {
-        if !required.matches(here) && target.version.as_ref() != Some(here) {
-            reasons.push(Reason::From { here: here.clone(), required: required.clone() });
-        }
+    if let (Some(required), Some(here)) = (&requires.from, &installed.version)
+        && !required.matches(here)
+        && target.version.as_ref() != Some(here)
+    {
+        reasons.push(Reason::From { here: here.clone(), required: required.clone() });
     }
     reasons
 }

@@ -45,6 +45,7 @@ pub struct Proposal {
 
 /// How a command that follows a plan ended.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one of it a run
 pub enum Done {
     /// It ran to an end.
     Ended(Report),
@@ -74,6 +75,11 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
             }
         };
     };
+    if request.wanted == Wanted::Best && !request.dry_run {
+        trip.state.latest = Some(offer.manifest.version.clone());
+        trip.state.last_check = Some(trip.world.clock.now());
+        trip.state.last_check_error = None;
+    }
     let sha256 = Digest::of(&offer.manifest_bytes);
     let target = Target::of_release(&offer.manifest, sha256);
     let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: sha256 };

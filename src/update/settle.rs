@@ -11,7 +11,7 @@ use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
 use crate::release::manifest;
-use crate::state::status::{self, LastResult};
+use crate::state::status::{self, LastResult, Quarantined};
 use crate::state::{Distrust, Row, history};
 use crate::world::{Disk, durable};
 
@@ -110,7 +110,7 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
         if let (true, Some(version), Some(content)) = (quarantine, tx.plan.to.clone(), tx.plan.content) {
             let now = trip.world.clock.now();
             let mut distrust = Distrust::load(disk, &layout).unwrap_or_default();
-            distrust.add(disk, &layout, version, tx.plan.manifest_sha256, content, reason, now)?;
+            distrust.add(disk, &layout, Quarantined { version, manifest_sha256: tx.plan.manifest_sha256, content, reason: reason.to_owned(), at: now })?;
         }
         tx.enter(trip, Stage::RollingBack { reason: reason.to_owned(), quarantine, carried: true })?;
     }

@@ -62,11 +62,7 @@ fn services(trip: &Trip) -> Vec<Finding> {
             Ok(ran) if ran.status.is_none() => {
                 Finding::warn("services", format!("{program} did not say within {} s whether {unit} is active", LIMIT.as_secs()), "is the board overloaded?")
             }
-            Ok(_) => Finding::warn(
-                "services",
-                format!("{unit} is not active"),
-                format!("it is started by the next update; `systemctl status {unit}` tells why it is not"),
-            ),
+            Ok(_) => Finding::warn("services", format!("{unit} is not active"), "the next update restarts it; its own log tells why it is down"),
         });
     }
     found

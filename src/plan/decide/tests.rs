@@ -170,7 +170,7 @@ fn every_reason_blocks_with_its_words_and_code() {
     blocked("can replace >=1.0.5 only", refused, &|t| t.requires.from = Some(">=1.0.5".parse().unwrap()), &facts, &as_is);
     blocked("0.9.0 is older than 1.0.0", verification, &|t| t.version = Some(version("0.9.0")), &facts, &as_is);
     blocked("now offered with other contents", verification, &|t| t.version = Some(version("1.0.0")), &facts, &as_is);
-    blocked("no managed path takes etc/passwd", refused, &|t| drop(t.files.insert(path("etc/passwd"), want("x"))), &facts, &as_is);
+    blocked("no managed path takes etc/passwd", refused, &|t| t.files.extend([(path("etc/passwd"), want("x"))]), &facts, &as_is);
     blocked("wants to restart sshd.service", refused, &|t| t.steps = vec![Step::Restart("sshd.service".into())], &facts, &as_is);
     blocked(
         "wants to run \"rm -rf\"",
@@ -265,7 +265,9 @@ proptest! {
                 (Change::Add | Change::Replace, Some(want)) => {
                     facts.files.insert(file.path.clone(), Found { sha256: want.sha256, ..found("") });
                 }
-                (Change::Remove, _) => drop(facts.files.remove(&file.path)),
+                (Change::Remove, _) => {
+                    facts.files.remove(&file.path);
+                }
                 _ => {}
             }
         }
