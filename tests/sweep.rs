@@ -156,15 +156,19 @@ impl Sweep {
         self.run("killed", &self.calls, |_| Fault::Kill, |_, _, _, _| Ok(()));
     }
 
-    /// Each error at an even sample of the calls, once; and for some of them from then on.
+    /// Each error at an even sample of the calls, once; and from then on for some of them, and wherever a folder is synced: what was
+    /// renamed in it is there, whatever the sync says.
     fn failed(&self) {
         let full = std::env::var("PIKIT_SWEEP").is_ok_and(|v| v == "full");
         let sample = |n: usize, of: usize| -> Vec<Call> {
             if full || self.calls.len() <= n { self.calls.clone() } else { (0..n).map(|i| self.calls[(i * 3 + of) * self.calls.len() / (3 * n)].clone()).collect() }
         };
+        let syncs_folder = |c: &Call| c.name == "fsync" && !c.text.contains(".pikit-tmp");
         for (of, errno) in ["ENOSPC", "EIO", "EROFS"].into_iter().enumerate() {
             self.run(&format!("failed with {errno}"), &sample(SAMPLE, of), |_| Fault::Error(errno), Self::told_the_truth);
-            self.run(&format!("failed with {errno} from then on"), &sample(SAMPLE / 4, of), |_| Fault::ErrorFromThen(errno), Self::told_the_truth);
+            let mut lasting = sample(SAMPLE / 4, of);
+            lasting.extend(self.calls.iter().filter(|c| syncs_folder(c)).cloned());
+            self.run(&format!("failed with {errno} from then on"), &lasting, |_| Fault::ErrorFromThen(errno), Self::told_the_truth);
         }
     }
 

@@ -218,7 +218,12 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
     tx.journal.switched = Some(trip.world.clock.now());
     if let Err(error) = tx.enter(trip, Stage::Switching) {
         tx.journal.switched = None;
-        return Err(abandoned(trip, tx, error));
+        // The record may be there all the same: a folder that could not be synced has its new name. Nothing it counts on may be dropped
+        // before it is taken back; where even that fails, all stays for recovery, which can go either way.
+        return Err(match tx.save(trip) {
+            Ok(()) => abandoned(trip, tx, error),
+            Err(_) => error.hint("nothing had changed yet; make the file system writable or free some space, then run `pikit-updater recover`"),
+        });
     }
     match switch::forward(trip, &tx) {
         Ok(()) => Ok(Live::On(Box::new(tx))),
