@@ -22,7 +22,8 @@ pub struct Board {
     pub root: PathBuf,
     /// Words before the program's own.
     pub before: Vec<String>,
-    kept: bool,
+    /// The program that is run.
+    pub program: PathBuf,
 }
 
 /// Where boards are made: memory, if there is some, because thousands are.
@@ -69,7 +70,7 @@ impl Board {
     /// The same in a folder of the test's choice.
     pub fn at(root: PathBuf) -> Self {
         fs::create_dir_all(&root).unwrap();
-        let board = Board { root, before: Vec::new(), kept: false };
+        let board = Board { root, before: Vec::new(), program: program() };
         for dir in ["srv", "usr/bin", "src"] {
             fs::create_dir_all(board.path(dir)).unwrap();
         }
@@ -92,11 +93,7 @@ impl Board {
         let text = fs::read_to_string(&config).unwrap();
         fs::write(config, text.replace(self.root.to_str().unwrap(), root.to_str().unwrap())).unwrap();
         let before = self.before.iter().map(|w| w.replace(self.root.to_str().unwrap(), root.to_str().unwrap())).collect();
-        Board { root, before, kept: false }
-    }
-    /// Leaves the folder for somebody to look at.
-    pub fn keep(&mut self) {
-        self.kept = true;
+        Board { root, before, program: self.program.clone() }
     }
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
@@ -124,7 +121,7 @@ impl Board {
     pub fn command_under(&self, under: &[&str], words: &[&str]) -> Command {
         let mut all: Vec<String> = self.before.clone();
         all.extend(under.iter().map(|w| (*w).to_owned()));
-        all.extend([program().display().to_string(), "--root".into(), self.root.display().to_string()]);
+        all.extend([self.program.display().to_string(), "--root".into(), self.root.display().to_string()]);
         all.extend(words.iter().map(|w| (*w).to_owned()));
         let mut command = Command::new(&all[0]);
         command.args(&all[1..]).stdin(Stdio::null()).env_remove("CI");
@@ -173,7 +170,7 @@ impl Board {
 
 impl Drop for Board {
     fn drop(&mut self) {
-        if !self.kept && !std::thread::panicking() {
+        if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.root);
         }
     }
@@ -184,6 +181,17 @@ pub fn ran(out: std::process::Output) -> Ran {
     use std::os::unix::process::ExitStatusExt;
     let code = out.status.code().unwrap_or_else(|| 128 + out.status.signal().unwrap_or(0));
     Ran { code, out: String::from_utf8_lossy(&out.stdout).into_owned(), err: String::from_utf8_lossy(&out.stderr).into_owned() }
+}
+
+/// The program as people have it, if it was built since the sources changed; otherwise the one under test.
+pub fn release_program() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/pikit-updater");
+    let time = |p: &Path| fs::metadata(p).and_then(|m| m.modified()).ok();
+    fn newest(dir: &Path) -> Option<std::time::SystemTime> {
+        let of = |e: fs::DirEntry| if e.path().is_dir() { newest(&e.path()) } else { e.metadata().ok()?.modified().ok() };
+        fs::read_dir(dir).ok()?.flatten().filter_map(of).max()
+    }
+    if time(&built) > newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) { built } else { program() }
 }
 
 /// The program under test.

@@ -7,6 +7,7 @@ pub mod liar;
 pub mod board;
 pub mod mounts;
 pub mod release;
+pub mod rusage;
 pub mod strace;
 pub mod tree;
 pub mod wait;

@@ -1,7 +1,7 @@
 //! Mounts of a test's own: the test is run once more in a mount namespace that ends with it, so that nothing stays mounted
 //! however it ends.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const INSIDE: &str = "PIKIT_TEST_OWN_MOUNTS";
@@ -42,14 +42,14 @@ pub fn tmpfs(at: &Path, size: &str) {
     mount(&["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "tmpfs", at.to_str().unwrap()]);
 }
 
-/// A real ext4 in an image file beside the mount point.
-pub fn ext4(at: &Path, megabytes: u64, options: &str) -> PathBuf {
+/// A real ext4 in an image file, which is gone with the mount.
+pub fn ext4(at: &Path, megabytes: u64) {
     std::fs::create_dir_all(at).unwrap();
-    let image = at.with_extension("img");
+    let image = super::board::home().join(format!("pikit-image-{}", std::process::id()));
     std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
     run("mkfs.ext4", &["-q", "-F", "-m", "0", image.to_str().unwrap()]);
-    mount(&["-o", &format!("loop{options}"), image.to_str().unwrap(), at.to_str().unwrap()]);
-    // its lost+found is nobody's business here
+    mount(&["-o", "loop", image.to_str().unwrap(), at.to_str().unwrap()]);
+    std::fs::remove_file(image).unwrap();
+    // nobody's business here
     let _ = std::fs::remove_dir(at.join("lost+found"));
-    image
 }

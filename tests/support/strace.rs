@@ -22,6 +22,8 @@ pub struct Call {
     pub n: usize,
     /// As strace showed it.
     pub text: String,
+    /// What it returned.
+    pub result: i64,
 }
 
 /// What is done to one call.
@@ -36,6 +38,14 @@ pub enum Fault {
 }
 
 impl Call {
+    /// Whether it makes something durable: each costs a card an erase block, and a person the wait.
+    pub fn is_sync(&self) -> bool {
+        matches!(self.name.as_str(), "fsync" | "fdatasync" | "syncfs" | "sync")
+    }
+    /// Whether it is about something below this path of the board.
+    pub fn is_below(&self, path: &str) -> bool {
+        self.text.contains(&format!("<{path}")) || self.text.contains(&format!("\"{path}"))
+    }
     /// Whether it gives a file another name, which is what a switch is made of.
     pub fn is_rename(&self) -> bool {
         self.name.starts_with("rename")
@@ -72,7 +82,8 @@ fn changing(log: &str, root: &Path) -> Vec<Call> {
         if (opens && !writes) || (name == "ioctl" && !rest.contains("FICLONE")) || !(name == "sync" || rest.contains(root)) {
             continue;
         }
-        calls.push(Call { name: name.to_owned(), n, text: line.replace(root, "").chars().take(160).collect() });
+        let result = line.rsplit(" = ").next().and_then(|r| r.split(' ').next()?.parse().ok()).unwrap_or(0);
+        calls.push(Call { name: name.to_owned(), n, text: line.replace(root, "").chars().take(160).collect(), result });
     }
     calls
 }
