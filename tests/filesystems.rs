@@ -257,7 +257,8 @@ fn a_person_s_link_stays_and_one_in_a_file_s_place_blocks_with_words() {
     assert_eq!(fs::read_link(board.path("srv/web/dangling")).unwrap().to_str(), Some("/nowhere/at/all"));
     assert_eq!(fs::read_link(board.path("srv/web/photos")).unwrap(), board.path("elsewhere"));
     // a link where the next release has a file, a link where it has a folder, a folder where it has a file
-    let next: &[(&str, &str)] = &[("web/index.html", "three"), ("web/photos/secret.txt", "planted"), ("web/dangling", "x"), ("web/box", "x"), ("api.py", "two")];
+    let next: &[(&str, &str)] =
+        &[("web/index.html", "three"), ("web/photos/secret.txt", "planted"), ("web/dangling", "x"), ("web/box", "x"), ("api.py", "two")];
     board.write("srv/web/box/mine.txt", "mine");
     board.release("1.2.0", next);
     let before = board.tree();

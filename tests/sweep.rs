@@ -131,7 +131,11 @@ impl Sweep {
         }
         let tree = board.tree();
         if tree != self.old && tree != self.new {
-            return Err(format!("after recover the tree is neither old nor new; from the new: {}; from the old: {}", difference(&tree, &self.new), difference(&tree, &self.old)));
+            return Err(format!(
+                "after recover the tree is neither old nor new; from the new: {}; from the old: {}",
+                difference(&tree, &self.new),
+                difference(&tree, &self.old)
+            ));
         }
         let left = board.leftovers();
         if !left.is_empty() {
@@ -161,7 +165,11 @@ impl Sweep {
     fn failed(&self) {
         let full = std::env::var("PIKIT_SWEEP").is_ok_and(|v| v == "full");
         let sample = |n: usize, of: usize| -> Vec<Call> {
-            if full || self.calls.len() <= n { self.calls.clone() } else { (0..n).map(|i| self.calls[(i * 3 + of) * self.calls.len() / (3 * n)].clone()).collect() }
+            if full || self.calls.len() <= n {
+                self.calls.clone()
+            } else {
+                (0..n).map(|i| self.calls[(i * 3 + of) * self.calls.len() / (3 * n)].clone()).collect()
+            }
         };
         let syncs_folder = |c: &Call| c.name == "fsync" && !c.text.contains(".pikit-tmp");
         for (of, errno) in ["ENOSPC", "EIO", "EROFS"].into_iter().enumerate() {
@@ -190,7 +198,9 @@ impl Sweep {
                 Ok(())
             }
             1 | 5 | 6 | 9 if is_old => match (fault, ran.code) {
-                (_, 6) | (Fault::Error("ENOSPC") | Fault::ErrorFromThen("ENOSPC"), 5) | (Fault::Error("EROFS") | Fault::ErrorFromThen("EROFS"), 9 | 5) => Ok(()),
+                (_, 6) | (Fault::Error("ENOSPC") | Fault::ErrorFromThen("ENOSPC"), 5) | (Fault::Error("EROFS") | Fault::ErrorFromThen("EROFS"), 9 | 5) => {
+                    Ok(())
+                }
                 (Fault::Error("EIO") | Fault::ErrorFromThen("EIO"), 1) => Ok(()),
                 (_, code) => Err(format!("exit {code} is not what it was")),
             },

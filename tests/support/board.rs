@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::tree::{self, Tree};
 use super::release;
+use super::tree::{self, Tree};
 
 /// What the program said and how it ended.
 #[derive(Debug)]

@@ -19,7 +19,9 @@ pub fn pack_into<C: AsRef<[u8]>>(dir: &Path, version: &str, files: &[(&str, C)],
 
 /// Packs what lies in `work/tree`.
 pub fn pack_tree(work: &Path, out: &Path, version: &str, more: &str) {
-    let recipe = format!("product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n{more}\n[[include]]\nfrom = \"tree\"\nto = \"\"\n[services]\nrestart = [\"api.service\"]\n");
+    let recipe = format!(
+        "product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n{more}\n[[include]]\nfrom = \"tree\"\nto = \"\"\n[services]\nrestart = [\"api.service\"]\n"
+    );
     fs::write(work.join("release.toml"), recipe).unwrap();
     pack(&work.join("release.toml"), &Overrides::default(), Some(out)).unwrap_or_else(|e| panic!("packing {version}: {}", e.message()));
 }
