@@ -82,7 +82,7 @@ fn keeps_saving(folder: &Path, names: Names, stop: &AtomicBool) -> Acknowledged 
             }
         }
         // numbered files are cloned with each update: their number, not the pace, is what is kept in bounds
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     }
     told
 }

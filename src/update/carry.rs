@@ -17,6 +17,8 @@ use crate::world::{Disk, Kind, Meta};
 
 /// Prefix of a name that is being removed: first out of the way of everybody, then looked at, then unlinked.
 const GRAVE: &str = ".pikit-grave.";
+/// How often an idle tree is emptied before whoever keeps filling it has won: a second or two.
+const BURIALS: u32 = 10_000;
 
 /// The live and the idle tree of one managed folder.
 struct Trees<'t> {
@@ -52,7 +54,7 @@ pub fn bury(trip: &mut Trip, tx: &Tx, idle_is_old: bool) -> Result<()> {
             None => Ok(()),
             Some(m) if m.kind == Kind::Dir => {
                 // a process that works in the idle tree may add to it while it goes
-                for _ in 0..100 {
+                for _ in 0..BURIALS {
                     trees.bury(&idle, "")?;
                     match disk.rmdir(&idle) {
                         Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => continue,
