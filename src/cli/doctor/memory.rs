@@ -6,7 +6,7 @@ use crate::quantity::count;
 use crate::release::manifest::{self, Manifest};
 use crate::state::{Distrust, State, history};
 use crate::update::{backup, recover};
-use crate::world::{Clock, Disk, durable, lock};
+use crate::world::{Clock, durable, lock};
 
 /// All of it.
 pub fn look(board: &Board) -> Vec<Finding> {
