@@ -39,7 +39,7 @@ pub fn consent(voice: &Voice, clock: &dyn Clock, question: &str, yes: bool) -> R
 }
 
 fn declined() -> Error {
-    Error::cancelled("you said no: nothing was changed")
+    Error::cancelled("cancelled: nothing was changed")
 }
 
 /// A line from the terminal; `None` at its end, or when a signal came. Signals no longer end the process by then, so the wait looks

@@ -155,6 +155,6 @@ fn first_recover(trip: &mut Trip, voice: &Voice) -> Result<()> {
 
 /// Shows the plan and asks.
 fn consent(board: &Board, voice: &Voice, proposal: &Proposal, yes: bool) -> Result<()> {
-    voice.over_progress(&plan_view::text(&voice.on_stderr(), proposal));
+    voice.over_progress(&plan_view::text(&voice.on_stderr(), proposal), !yes && !voice.no_input);
     ask::consent(voice, &board.clock, &plan_view::question(&proposal.plan), yes)
 }

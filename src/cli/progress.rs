@@ -40,7 +40,9 @@ impl<'v> Progress<'v> {
         self.voice.message(text);
     }
     fn draw(&mut self) {
-        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col)).max(20);
+        // a terminal that does not know its width (a serial line) says 0
+        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        let width = if width == 0 { 80 } else { width.max(20) };
         let moving =
             Line { words: &self.words, done: self.bytes.0, total: self.bytes.1, since: self.bytes.0.saturating_sub(self.began_at), time: self.began.elapsed() };
         let line = moving.fit(width - 1);

@@ -84,9 +84,10 @@ impl Voice {
             write_to(io::stderr().lock(), text);
         }
     }
-    /// A message while a line of progress may stand there: it is taken away first.
-    pub fn over_progress(&self, text: &str) {
-        if !self.quiet && !self.json {
+    /// A message while a line of progress may stand there: it is taken away first. What is asked about is `needed`, also when messages
+    /// are not wanted.
+    pub fn over_progress(&self, text: &str, needed: bool) {
+        if !self.json && (needed || !self.quiet) {
             let clear = if self.redraws { "\r\x1b[K" } else { "" };
             write_to(io::stderr().lock(), &format!("{clear}{text}"));
         }
