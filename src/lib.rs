@@ -10,12 +10,12 @@
 
 /// Durations and sizes, for people.
 pub mod quantity;
+/// TOML written by people, read strictly.
+pub mod keys;
 /// Events, phases, outcomes: one stream for every reader.
 pub mod event;
 /// One error type, with exit codes and hints.
 pub mod error;
-/// Texts of known keys: an unknown one is named together with the nearest known one.
-pub mod keys;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
 /// Records that carry their own checksum.
@@ -38,5 +38,7 @@ pub mod update;
 pub mod publish;
 /// The whole story on one machine: releases, a server, a board, a dashboard.
 pub mod demo;
+/// The command line: parse, one call into the trip, render.
+pub mod cli;
 
 pub use error::{Code, Doing, Error, Result};

@@ -8,7 +8,7 @@ use semver::{Version, VersionReq};
 use super::{Action, Change, Facts, Plan, Planned, Target, Want};
 use crate::device::{Managed, managed};
 use crate::error::{Code, Error};
-use crate::quantity::{bytes, count};
+use crate::quantity::bytes;
 use crate::release::manifest::this_arch;
 use crate::release::{Digest, ReleasePath, Step};
 
@@ -71,7 +71,8 @@ pub enum Decision {
     Go(Plan),
 }
 
-/// Why a plan is blocked, with the measured values.
+/// Why a plan is blocked, with the measured values: what is here, what was offered, what was needed.
+#[allow(missing_docs)] // the fields say what they are
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The release is of something else.
@@ -254,23 +255,16 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
 }
 
 fn up_to_date(installed: &Installed, facts: &Facts) -> Decision {
-    let drifted: Vec<ReleasePath> = installed.files.iter().filter(|(p, w)| !w.config && !is_right(w, facts, p)).map(|(p, _)| p.clone()).collect();
-    let note = (!drifted.is_empty()).then(|| {
-        format!(
-            "{} or are missing; `pikit-updater verify --repair` puts the release's back",
-            count(drifted.len(), "file").replace("file", "listed file") + " differ"
-        )
+    let has_modes = facts.units.iter().all(|u| u.has_modes);
+    let is_right = |want: &Want, path: &ReleasePath| {
+        facts.files.get(path).is_some_and(|f| f.sha256 == want.sha256 && (!has_modes || want.mode.is_none_or(|m| m == f.mode)))
+    };
+    let drifted: Vec<ReleasePath> = installed.files.iter().filter(|(p, w)| !w.config && !is_right(w, p)).map(|(p, _)| p.clone()).collect();
+    let note = (!drifted.is_empty()).then(|| match drifted.len() {
+        1 => "1 file differs from it or is missing; `pikit-updater verify --repair` puts it back".to_owned(),
+        n => format!("{n} files differ from it or are missing; `pikit-updater verify --repair` puts them back"),
     });
     Decision::UpToDate { drifted, note }
-}
-
-/// Whether content, and what else the manifest says, are at the path.
-fn is_right(want: &Want, facts: &Facts, path: &ReleasePath) -> bool {
-    facts.files.get(path).is_some_and(|found| found.sha256 == want.sha256 && want.mode.is_none_or(|m| m == found.mode || !modes_matter(facts, path)))
-}
-
-fn modes_matter(facts: &Facts, _: &ReleasePath) -> bool {
-    facts.units.iter().all(|u| u.has_modes)
 }
 
 fn identity(policy: &Policy, target: &Target) -> Option<Reason> {
@@ -294,10 +288,11 @@ fn requirements(policy: &Policy, installed: &Installed, target: &Target) -> Vec<
     if let Some(required) = requires.updater.as_ref().filter(|r| !r.matches(&policy.updater)) {
         reasons.push(Reason::Updater { here: policy.updater.clone(), required: required.clone() });
     }
-    if let (Some(required), Some(here)) = (&requires.from, &installed.version) {
-        if !required.matches(here) && target.version.as_ref() != Some(here) {
-            reasons.push(Reason::From { here: here.clone(), required: required.clone() });
-        }
+    if let (Some(required), Some(here)) = (&requires.from, &installed.version)
+        && !required.matches(here)
+        && target.version.as_ref() != Some(here)
+    {
+        reasons.push(Reason::From { here: here.clone(), required: required.clone() });
     }
     reasons
 }
@@ -450,3 +445,6 @@ fn space(policy: &Policy, plan: &Plan, facts: &Facts) -> Vec<Reason> {
     }
     reasons
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,7 @@ struct Members<R: BufRead> {
 }
 
 enum State<R: BufRead> {
-    Inside(GzDecoder<Counted<R>>),
+    Inside(Box<GzDecoder<Counted<R>>>),
     Between(Counted<R>),
     Taken,
 }
@@ -165,12 +165,12 @@ impl<R: BufRead> Read for Members<R> {
                         return Ok(0);
                     }
                     self.budget.borrow_mut().member = (stream.count, self.plain);
-                    self.state = State::Inside(GzDecoder::new(stream));
+                    self.state = State::Inside(Box::new(GzDecoder::new(stream)));
                 }
                 State::Inside(mut decoder) => {
                     let read = decoder.read(buf);
                     if matches!(read, Ok(0)) {
-                        self.state = State::Between(decoder.into_inner());
+                        self.state = State::Between((*decoder).into_inner());
                         continue;
                     }
                     self.state = State::Inside(decoder);

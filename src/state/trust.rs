@@ -1,7 +1,6 @@
 //! What this board distrusts: releases that failed here. Two checksummed generations, so that a torn or worn card cannot forget it;
 //! with both unreadable, installs are refused.
 
-use chrono::{DateTime, Utc};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -57,10 +56,10 @@ impl Distrust {
         }
     }
     fn save(&mut self, disk: &dyn Disk, layout: &Layout) -> Result<()> {
-        if let Some(current) = durable::read(disk, &layout.trust(), SIZE_MAX).doing(|| "reading the memory of failed releases".into())? {
-            if record::open_record::<Distrust>(&current, SCHEMA).is_ok() {
-                super::status::save(disk, layout, &layout.trust_previous(), &current)?;
-            }
+        if let Some(current) = durable::read(disk, &layout.trust(), SIZE_MAX).doing(|| "reading the memory of failed releases".into())?
+            && record::open_record::<Distrust>(&current, SCHEMA).is_ok()
+        {
+            super::status::save(disk, layout, &layout.trust_previous(), &current)?;
         }
         self.generation += 1;
         super::status::save(disk, layout, &layout.trust(), &record::seal_record(SCHEMA, self))
@@ -73,20 +72,11 @@ impl Distrust {
     ///
     /// # Errors
     /// The record cannot be written.
-    pub fn add(
-        &mut self,
-        disk: &dyn Disk,
-        layout: &Layout,
-        version: Version,
-        manifest_sha256: Option<Digest>,
-        content: Digest,
-        reason: &str,
-        at: DateTime<Utc>,
-    ) -> Result<()> {
-        if self.reason(&content).is_some() {
+    pub fn add(&mut self, disk: &dyn Disk, layout: &Layout, failed: Quarantined) -> Result<()> {
+        if self.reason(&failed.content).is_some() {
             return Ok(());
         }
-        self.quarantine.push(Quarantined { version, manifest_sha256, content, reason: reason.to_owned(), at });
+        self.quarantine.push(failed);
         let from = self.quarantine.len().saturating_sub(QUARANTINE_MAX);
         self.quarantine.drain(..from);
         self.save(disk, layout)

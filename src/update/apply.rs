@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use semver::Version;
 
-use super::at_hand::{self, AtHand};
+use super::aim::{Aim, Request, measure, measure_for, policy};
+use super::at_hand;
 use super::backup::{self, Backup};
 use super::begin::{self, Tx};
 use super::fetch::{self, From};
@@ -15,33 +15,16 @@ use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
 use super::{Report, Trip, carry, check, settle, survey};
-use crate::error::{Code, Doing, Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
 use crate::plan::decide::Installed;
-use crate::plan::{Action, Decision, Facts, Plan, Policy, Reason, Target, decide};
-use crate::release::{Digest, Manifest, manifest};
+use crate::plan::{Action, Decision, Plan, Reason, Target, decide};
+use crate::release::{Digest, manifest};
 use crate::source::{Offer, Source, Wanted};
 use crate::state::status::LastResult;
-use crate::state::{Distrust, Row, history};
+use crate::state::{Row, history};
 use crate::world::durable;
-
-/// What a person asks of `apply`.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Which release.
-    pub wanted: Wanted,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// Only fetch.
-    pub download_only: bool,
-    /// A lower version is all right.
-    pub allow_downgrade: bool,
-    /// Quarantined, equal or changed: all the same.
-    pub force: bool,
-    /// The only manifest that may be installed.
-    pub require_manifest: Option<Digest>,
-}
 
 /// What is about to be done, for consent.
 #[derive(Debug, Clone)]
@@ -62,6 +45,7 @@ pub struct Proposal {
 
 /// How a command that follows a plan ended.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one of it a run
 pub enum Done {
     /// It ran to an end.
     Ended(Report),
@@ -71,22 +55,6 @@ pub enum Done {
 
 /// Asks whether to go on.
 pub type Consent<'c> = &'c mut dyn FnMut(&Proposal) -> Result<()>;
-
-/// Everything that [`bring`] needs to know about where it goes.
-pub struct Aim<'s> {
-    /// What for.
-    pub action: Action,
-    /// Where to.
-    pub target: Target,
-    /// Bytes of the target's manifest.
-    pub manifest: Option<Vec<u8>>,
-    /// Where contents come from that are not on the device.
-    pub from: Option<From<'s>>,
-    /// What was asked.
-    pub request: Request,
-    /// Release notes, changelog, date.
-    pub about: (Option<String>, Option<String>, Option<DateTime<Utc>>),
-}
 
 /// Brings the device to a release.
 ///
@@ -107,6 +75,11 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
             }
         };
     };
+    if request.wanted == Wanted::Best && !request.dry_run {
+        trip.state.latest = Some(offer.manifest.version.clone());
+        trip.state.last_check = Some(trip.world.clock.now());
+        trip.state.last_check_error = None;
+    }
     let sha256 = Digest::of(&offer.manifest_bytes);
     let target = Target::of_release(&offer.manifest, sha256);
     let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: sha256 };
@@ -273,8 +246,9 @@ pub fn try_out(trip: &mut Trip, mut tx: Tx, attempt: u32) -> Result<Report> {
     }
     let verdict = if tx.plan.switches() {
         let failures = trial::restart(trip, &mut tx);
-        trial::verdict(trip, &tx, failures)
+        trial::verdict(trip, &mut tx, failures)
     } else {
+        tx.journal.switched = None;
         Verdict::Healthy
     };
     match (verdict, tx.plan.action) {
@@ -307,50 +281,6 @@ fn abandoned(trip: &mut Trip, tx: Tx, error: Error) -> Error {
             error
         }
     }
-}
-
-/// Looks at the device once, with nothing to remember of refused exchanges.
-///
-/// # Errors
-/// Something cannot be read.
-pub fn measure(trip: &mut Trip, installed: &Installed, aim: &Aim, bundle_size: Option<u64>) -> Result<(Facts, AtHand)> {
-    let (mut facts, at_hand) = measure_for(trip, installed, aim, &BTreeSet::new())?;
-    facts.bundle_size = facts.bundle_size.or(bundle_size);
-    Ok((facts, at_hand))
-}
-
-fn measure_for(trip: &mut Trip, installed: &Installed, aim: &Aim, per_file: &BTreeSet<usize>) -> Result<(Facts, AtHand)> {
-    let mut facts = survey::facts(trip, installed, &aim.target, per_file)?;
-    let at_hand = AtHand::look(trip, &facts)?;
-    facts.at_hand = at_hand.digests().copied().collect();
-    facts.bundle_size = aim.from.and_then(|f| f.bundle.size);
-    if let (Action::Apply, Some(content)) = (aim.action, &aim.target.content) {
-        facts.quarantined = Distrust::load(trip.world.disk, &trip.settings.layout)?.reason(content).map(str::to_owned);
-    }
-    Ok((facts, at_hand))
-}
-
-/// The owner's decisions and what was asked, as `decide` takes them.
-pub fn policy<'t>(trip: &Trip<'t>, aim: &Aim) -> Policy<'t> {
-    let settings = trip.settings;
-    Policy {
-        action: aim.action,
-        managed: &settings.managed,
-        product: &settings.product,
-        channel: &settings.channel,
-        restart: &settings.services.restart,
-        reload: &settings.services.reload,
-        min_free: settings.min_free,
-        updater: this_version(),
-        allow_downgrade: aim.request.allow_downgrade,
-        force: aim.request.force,
-        require_manifest: aim.request.require_manifest,
-    }
-}
-
-/// This program's version.
-pub fn this_version() -> Version {
-    Version::parse(env!("CARGO_PKG_VERSION")).expect("cargo takes semantic versions only")
 }
 
 fn propose(trip: &Trip, aim: &Aim, plan: &Plan) -> Result<Proposal> {
@@ -427,26 +357,4 @@ fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installe
     report.seconds = trip.world.clock.monotonic().saturating_sub(began).as_secs_f64();
     report.notes.push(format!("{} is fetched and verified; `pikit-updater apply` installs it, also without network", offer.manifest.version));
     Ok(report)
-}
-
-/// Of what `--download-only` left: the manifest of the wanted or the highest version.
-pub fn downloaded(trip: &Trip, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>) -> Option<Offer> {
-    let (disk, home) = (trip.world.disk, trip.settings.layout.fetched());
-    let names = disk.list(&home).ok()?;
-    let offers = names.iter().filter_map(|name| {
-        let bytes = durable::read(disk, &home.join(name).join(manifest::NAME), manifest::SIZE_MAX).ok()??;
-        let manifest = Manifest::parse(&bytes).ok()?;
-        let fits = match wanted {
-            Wanted::Best => may(&manifest).is_ok(),
-            Wanted::Exact(version) => manifest.version == *version,
-        };
-        let bundle = crate::source::BundleRef { at: home.join(name).display().to_string(), size: None };
-        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle, notes: Vec::new() })
-    });
-    offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
-}
-
-/// Code of a report as the process's exit code.
-pub fn exit_code(report: &Report) -> u8 {
-    if report.outcome == Outcome::RolledBack { Code::RolledBack as u8 } else { report.code }
 }

@@ -237,6 +237,31 @@ pub fn prune(trip: &mut Trip, keep: u32) -> Result<()> {
     Ok(())
 }
 
+/// Edited copies that repairs put aside: the newest few stay.
+///
+/// # Errors
+/// One cannot be removed.
+pub fn prune_edited(trip: &Trip) -> Result<()> {
+    const KEPT: usize = 5;
+    let (disk, home) = (trip.world.disk, trip.settings.layout.edited());
+    let doing = || format!("tidying {}", home.display());
+    if disk.meta(&home).doing(doing)?.is_none() {
+        return Ok(());
+    }
+    let mut all = Vec::new();
+    for name in disk.list(&home).doing(doing)? {
+        let dir = home.join(name);
+        if let Some(meta) = disk.meta(&dir).doing(doing)? {
+            all.push((meta.mtime, meta.dev, dir));
+        }
+    }
+    all.sort();
+    for (_, dev, dir) in all.iter().take(all.len().saturating_sub(KEPT)) {
+        durable::remove_tree(disk, dir, *dev).doing(doing)?;
+    }
+    Ok(())
+}
+
 /// Removes one backup: its record first, so that a half-removed one is none.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Trip;
@@ -41,6 +42,8 @@ pub struct Tx {
     pub fetched: u64,
     /// Bytes written under managed paths so far.
     pub written: u64,
+    /// When the services were found to be back.
+    pub back: Option<DateTime<Utc>>,
     /// Worth knowing about the result.
     pub notes: Vec<String>,
 }
@@ -56,6 +59,9 @@ struct PlanFile {
 /// # Errors
 /// The records cannot be written; then nothing has begun.
 pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8>>) -> Result<Tx> {
+    if trip.locked.is_none() {
+        return Err(crate::error::Error::unexpected("a trip that only looks cannot begin a transaction"));
+    }
     let (disk, layout, clock) = (trip.world.disk, trip.settings.layout.clone(), trip.world.clock);
     let transaction = clock.new_id();
     for dir in [layout.state_dir(), layout.logs(), layout.version().parent().expect("the version file lies in a folder").to_owned()] {
@@ -91,7 +97,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         failing_before: Vec::new(),
         switched: None,
     };
-    let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, notes: Vec::new() };
+    let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
     tx.save(trip)?;
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
@@ -195,7 +201,7 @@ impl Tx {
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
-        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, notes: Vec::new() };
+        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }
     /// What was cloned into the staged trees.

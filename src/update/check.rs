@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::apply::{self, Aim, Request};
+use super::aim::{Aim, Request, measure, policy, this_version};
 use super::{Trip, settle, survey};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
@@ -37,7 +37,7 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
     let may = |m: &Manifest| may_install(&settings.product, &settings.channel, here.as_ref(), m);
     let offer = match source.find(wanted, &may, &mut known.memory) {
         Ok(offer) => offer,
-        Err(e) if e.code == Code::Source => match apply::downloaded(trip, wanted, &may) {
+        Err(e) if e.code == Code::Source => match downloaded(trip, wanted, &may) {
             Some(offer) => {
                 trip.warn(format!("{}; going on with {}, which was downloaded before", e.message(), offer.manifest.version));
                 Some(offer)
@@ -47,10 +47,16 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         Err(e) => return Err(e.during(Phase::Checking)),
     };
     if known.memory != before {
-        durable::make_dirs(disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
-        status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data"))?;
+        let saved = durable::make_dirs(disk, &layout.state_dir(), 0o755)
+            .doing(|| format!("making {}", layout.state_dir().display()))
+            .and_then(|()| status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data")));
+        // a trip that only looks writes nothing, and loses nothing but a smaller request
+        if trip.locked.is_some() {
+            saved?;
+        }
     }
     if let Some(offer) = &offer {
+        offer.notes.iter().for_each(|note| trip.note(note.clone()));
         for passed_over in &offer.notes {
             trip.note(passed_over.clone());
         }
@@ -81,7 +87,7 @@ fn may_install(product: &str, channel: &str, here: Option<&semver::Version>, off
     if !requires.arch.is_empty() && !requires.arch.iter().any(|a| a == this_arch()) {
         return Err(format!("it is not for {}", this_arch()));
     }
-    if requires.updater.as_ref().is_some_and(|r| !r.matches(&apply::this_version())) {
+    if requires.updater.as_ref().is_some_and(|r| !r.matches(&this_version())) {
         return Err("it needs another version of the updater".into());
     }
     match (&requires.from, here) {
@@ -127,8 +133,8 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
     let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
     let target = Target::of_release(&offer.manifest, manifest_sha256);
     let mut aim = Aim { action: Action::Apply, target, manifest: None, from: None, request, about: (None, None, None) };
-    let (facts, _) = apply::measure(trip, installed, &aim, offer.bundle.size)?;
-    let mut decided = decide(&apply::policy(trip, &aim), installed, &aim.target, &facts);
+    let (facts, _) = measure(trip, installed, &aim, offer.bundle.size)?;
+    let mut decided = decide(&policy(trip, &aim), installed, &aim.target, &facts);
     let mut blocked = Vec::new();
     if let Decision::Blocked(reasons) = &decided {
         if reasons.iter().any(|r| matches!(r, crate::plan::Reason::Downgrade { .. })) {
@@ -137,7 +143,7 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         blocked = reasons.iter().map(ToString::to_string).collect();
         // what it would do if it could: people want to know what they miss
         aim.request.force = true;
-        decided = decide(&apply::policy(trip, &aim), installed, &aim.target, &facts);
+        decided = decide(&policy(trip, &aim), installed, &aim.target, &facts);
     }
     let plan = match decided {
         Decision::UpToDate { drifted, .. } => {
@@ -158,4 +164,21 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
         blocked,
     }))
+}
+
+/// Of what `--download-only` left: the manifest of the wanted or the highest version.
+fn downloaded(trip: &Trip, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>) -> Option<Offer> {
+    let (disk, home) = (trip.world.disk, trip.settings.layout.fetched());
+    let names = disk.list(&home).ok()?;
+    let offers = names.iter().filter_map(|name| {
+        let bytes = durable::read(disk, &home.join(name).join(manifest::NAME), manifest::SIZE_MAX).ok()??;
+        let manifest = Manifest::parse(&bytes).ok()?;
+        let fits = match wanted {
+            Wanted::Best => may(&manifest).is_ok(),
+            Wanted::Exact(version) => manifest.version == *version,
+        };
+        let bundle = crate::source::BundleRef { at: home.join(name).display().to_string(), size: None };
+        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle, notes: Vec::new() })
+    });
+    offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
 }

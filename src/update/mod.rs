@@ -4,20 +4,37 @@
 //! What is promised: whatever is killed in between, once [`recover`] has run all managed paths are together at the old tree or
 //! together at the new one. What is not: a `rollback` cannot undo what services did to data outside the managed paths.
 
+/// Looking at the device.
 pub mod survey;
-pub mod backup;
-pub mod begin;
-pub mod at_hand;
-pub mod fetch;
+/// What the staged trees link in.
 pub mod clone;
-pub mod stage;
-pub mod carry;
-pub mod switch;
-pub mod trial;
-pub mod settle;
-pub mod recover;
+/// A transaction: plan and journal on disk.
+pub mod begin;
+/// Backups.
+pub mod backup;
+/// Contents that are on the device already.
+pub mod at_hand;
+/// Contents that come from the source.
+pub mod fetch;
+/// Where a trip goes.
+pub mod aim;
+/// Asking the source.
 pub mod check;
+/// Building and sealing what the switch needs.
+pub mod stage;
+/// What was saved meanwhile.
+pub mod carry;
+/// The renames.
+pub mod switch;
+/// Restarts and health checks.
+pub mod trial;
+/// Confirmed, returned, abandoned.
+pub mod settle;
+/// The whole trip.
 pub mod apply;
+/// What happens after a crash.
+pub mod recover;
+/// Comparing with what is installed, and repair.
 pub mod verify;
 #[cfg(test)]
 mod powercut;
@@ -25,6 +42,8 @@ mod powercut;
 mod rig;
 #[cfg(test)]
 mod saves;
+#[cfg(test)]
+mod story;
 
 use semver::Version;
 use serde::Serialize;
@@ -44,8 +63,8 @@ pub struct Trip<'a> {
     pub world: World<'a>,
     /// The owner's decisions.
     pub settings: &'a Settings,
-    /// Proof that no other run changes anything.
-    pub locked: &'a Locked,
+    /// Proof that no other run changes anything; none on a trip that only looks.
+    pub locked: Option<&'a Locked>,
     /// Who wants to know.
     pub sink: &'a mut dyn Sink,
     /// The state as it will be written next.
@@ -116,7 +135,7 @@ impl<'a> Trip<'a> {
     /// The state's folder cannot be read or written.
     pub fn new(world: World<'a>, settings: &'a Settings, locked: &'a Locked, sink: &'a mut dyn Sink) -> Result<Self> {
         let loaded = State::load(world.disk, &settings.layout)?;
-        let mut trip = Trip { world, settings, locked, sink, state: loaded.state, log: None };
+        let mut trip = Trip { world, settings, locked: Some(locked), sink, state: loaded.state, log: None };
         if let Some(trouble) = loaded.trouble {
             let aside = settings.layout.state().with_extension(format!("json.aside-{}", world.clock.now().format("%Y%m%dT%H%M%SZ")));
             crate::error::Doing::doing(world.disk.rename(&settings.layout.state(), &aside, false), || {
@@ -124,8 +143,30 @@ impl<'a> Trip<'a> {
             })?;
             trip.warn(format!("{trouble}; it was set aside as {} and a new one begun", aside.display()));
         }
-        trip.state.signed = settings.trust.required;
+        trip.follow_settings();
         Ok(trip)
+    }
+    /// Begins a command that only looks: it needs no lock, and nothing can be begun with it. Hand it a disk that cannot write.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn looking(world: World<'a>, settings: &'a Settings, sink: &'a mut dyn Sink) -> Result<Self> {
+        let loaded = State::load(world.disk, &settings.layout)?;
+        let mut trip = Trip { world, settings, locked: None, sink, state: loaded.state, log: None };
+        if let Some(trouble) = loaded.trouble {
+            trip.warn(trouble);
+        }
+        trip.follow_settings();
+        Ok(trip)
+    }
+    /// What the state says of the config is what the config says now.
+    fn follow_settings(&mut self) {
+        self.state.signed = self.settings.trust.required;
+        let schedule = &self.settings.schedule;
+        if (&self.state.auto.mode, &self.state.auto.at) != (&schedule.action, &schedule.at) {
+            self.state.auto = crate::state::status::Auto { mode: schedule.action.clone(), at: schedule.at.clone(), next: None };
+        }
+        self.state.updater.version = env!("CARGO_PKG_VERSION").into();
     }
     /// Tells everybody.
     pub fn event(&mut self, event: Event) {

@@ -97,6 +97,16 @@ fn power_lost_at_any_two_effects_of_an_update_leaves_the_old_tree_or_the_new_one
     println!("update by exchange: {effects} effects, {pairs} pairs of cuts survived");
 }
 
+/// What orders the journal before the deed when each file system has a journal of its own is our syncing and nothing else.
+#[test]
+fn power_lost_with_records_and_managed_paths_on_different_file_systems_leaves_one_tree() {
+    let base = board(SimDisk::with_volumes(&[("/var", true, 1 << 40), ("/usr", true, 1 << 40)]), &old());
+    let before = tree(&base);
+    let (effects, after) = undisturbed(&base, &Deed::Apply(&new()));
+    let pairs = all_pairs(&base, &Deed::Apply(&new()), [&before, &after], Some((&new(), &after)));
+    println!("update over three file systems: {effects} effects, {pairs} pairs of cuts survived");
+}
+
 #[test]
 fn power_lost_at_any_two_effects_of_a_rollback_leaves_one_tree() {
     let base = board(SimDisk::new(), &old());

@@ -1,21 +1,22 @@
 //! For tests: a simulated board, releases made in memory, services that do what a test says.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::apply::{self, Done, Request};
+use super::aim::Request;
+use super::apply::{self, Done};
 use super::recover::{self, Recovered};
 use super::{Report, Trip};
 use crate::device::{Layout, Settings};
 use crate::error::Result;
 use crate::event::Silent;
+use crate::release::Digest;
 use crate::release::manifest::{self, Manifest};
-use crate::release::{Digest, ReleasePath};
 use crate::source::{Body, BundleRef, Memory, Offer, Source, Wanted};
 use crate::world::lock::Locked;
 use crate::world::outside::Ran;
@@ -238,14 +239,4 @@ pub fn board(disk: SimDisk, first: &Made) -> SimDisk {
     write(&disk, "/srv/web/mine/deep.txt", "deep");
     disk.sync_fs(Path::new("/")).unwrap();
     disk.clone()
-}
-
-/// The paths of a tree that are not a release's.
-pub fn persons(tree: &BTreeMap<PathBuf, Dumped>) -> BTreeSet<PathBuf> {
-    tree.keys().filter(|p| p.to_string_lossy().contains("mine")).cloned().collect()
-}
-
-/// A path of a release.
-pub fn path(text: &str) -> ReleasePath {
-    ReleasePath::new(text).unwrap()
 }

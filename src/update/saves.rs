@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::rig::{Deed, Made, board, made, run, write};
-use crate::world::sim::SimDisk;
+use crate::world::sim::{Cut, SimDisk};
 use crate::world::{Disk, durable};
 
 fn old() -> Made {
@@ -100,4 +100,31 @@ fn an_edit_of_a_listed_file_at_any_moment_is_live_or_kept() {
             .collect();
         assert!(!everywhere.is_empty(), "edited at effect {k}, and lost: {ended:?}");
     }
+}
+
+/// Services come back to a tree that already has what they saved while it was being prepared.
+#[test]
+fn what_was_saved_before_the_switch_is_live_before_services_are_restarted() {
+    let base = base(SimDisk::new());
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&new())).unwrap();
+    let (effects, mut waiting) = (dry.effects(), 0);
+    for k in 0..effects {
+        for cut in [k + 5, k + 20] {
+            let disk = base.clone();
+            disk.meanwhile(k, work);
+            disk.cut_after(cut);
+            let _ = run(&disk, &Deed::Apply(&new()));
+            if read(&disk.after_power_cut(Cut::KeepAll), "/srv/web/mine-too.txt").is_none() {
+                continue;
+            }
+            let disk = disk.after_power_cut(Cut::KeepAll);
+            run(&disk, &Deed::RecoverBoot).unwrap();
+            if disk.meta(Path::new("/var/lib/pikit-update/journal.json")).unwrap().is_some() {
+                worked(&disk, &format!("saved at {k}, cut at {cut}"));
+                waiting += 1;
+            }
+        }
+    }
+    assert!(waiting > 5, "{waiting}");
 }

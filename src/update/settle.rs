@@ -11,7 +11,7 @@ use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
 use crate::release::manifest;
-use crate::state::status::{self, LastResult};
+use crate::state::status::{self, LastResult, Quarantined};
 use crate::state::{Distrust, Row, history};
 use crate::world::{Disk, durable};
 
@@ -19,7 +19,15 @@ use crate::world::{Disk, durable};
 ///
 /// # Errors
 /// A record cannot be written; recovery finishes it.
-pub fn confirm(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
+pub fn confirm(trip: &mut Trip, tx: Tx) -> Result<Report> {
+    let version = name_of(&tx.plan.to);
+    confirmed(trip, tx).map_err(|e| {
+        Error::unexpected(format!("{version} is live and healthy, but that could not be recorded: {}", e.message()))
+            .hint("`pikit-updater recover` finishes it; so does the next command that changes anything")
+    })
+}
+
+fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     trip.phase(Phase::Confirming, "making it the installed version");
     let layout = trip.settings.layout.clone();
     let disk = trip.world.disk;
@@ -45,8 +53,9 @@ pub fn confirm(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     if tx.journal.backup.is_some() {
         backup::prune(trip, trip.settings.backup_keep)?;
     }
-    if tx.plan.action != Action::Repair {
-        fetch::forget_pieces(trip);
+    match tx.plan.action {
+        Action::Repair => backup::prune_edited(trip)?,
+        Action::Apply | Action::Rollback => fetch::forget_pieces(trip),
     }
     trip.state.drift = None;
     if tx.plan.action == Action::Rollback {
@@ -77,7 +86,11 @@ pub fn roll_back(trip: &mut Trip, mut tx: Tx, reason: &str, quarantine: bool, se
     } else {
         "`log` shows what happened; run it again when the cause is gone"
     };
-    finish(trip, tx, Outcome::RolledBack, Code::RolledBack, Some(words), Some(hint.into()))
+    let told = words.clone();
+    finish(trip, tx, Outcome::RolledBack, Code::RolledBack, Some(words), Some(hint.into())).map_err(|e| {
+        Error::new(Code::RolledBack, format!("{told}; the old tree is back, but that could not be recorded: {}", e.message()))
+            .hint("`pikit-updater recover` finishes it; so does the next command that changes anything")
+    })
 }
 
 fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, services: bool) -> Result<Vec<String>> {
@@ -97,7 +110,7 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
         if let (true, Some(version), Some(content)) = (quarantine, tx.plan.to.clone(), tx.plan.content) {
             let now = trip.world.clock.now();
             let mut distrust = Distrust::load(disk, &layout).unwrap_or_default();
-            distrust.add(disk, &layout, version, tx.plan.manifest_sha256, content, reason, now)?;
+            distrust.add(disk, &layout, Quarantined { version, manifest_sha256: tx.plan.manifest_sha256, content, reason: reason.to_owned(), at: now })?;
         }
         tx.enter(trip, Stage::RollingBack { reason: reason.to_owned(), quarantine, carried: true })?;
     }
@@ -107,21 +120,23 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
         backup::remove(disk, &layout, &name)?;
     }
     if services {
-        let failing: Vec<String> =
-            trip.settings.health.iter().filter(|p| !tx.journal.failing_before.contains(&p.name())).cloned().filter_map(|p| settled(trip, &p)).collect();
-        still.extend(failing);
+        still.extend(still_failing(trip, tx));
     }
     Ok(still)
 }
 
-/// Gives a probe of the old tree the time of a trial to pass again; its words if it does not.
-fn settled(trip: &Trip, probe: &crate::device::settings::Probe) -> Option<String> {
+/// Gives the probes of the old tree the time of a trial to pass again; the words of those that do not.
+fn still_failing(trip: &Trip, tx: &mut Tx) -> Vec<String> {
     let clock = trip.world.clock;
     let began = clock.monotonic();
+    let probes: Vec<_> = trip.settings.health.iter().filter(|p| !tx.journal.failing_before.contains(&p.name())).collect();
     loop {
-        let why = trial::ask(trip, probe).err()?;
-        if clock.monotonic().saturating_sub(began) >= trip.settings.trial.timeout || clock.stops() > 1 {
-            return Some(format!("{}: {why}", probe.name()));
+        let failing: Vec<String> = probes.iter().filter_map(|p| trial::ask(trip, p).err().map(|why| format!("{}: {why}", p.name()))).collect();
+        if failing.is_empty() {
+            tx.back = Some(clock.now());
+        }
+        if failing.is_empty() || clock.monotonic().saturating_sub(began) >= trip.settings.trial.timeout || clock.stops() > 1 {
+            return failing;
         }
         clock.sleep(trip.settings.trial.interval);
     }
@@ -203,7 +218,7 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
         to: tx.plan.to.clone(),
         at: now,
         seconds: since(tx.journal.started),
-        offline_seconds: tx.journal.switched.map_or(0.0, since),
+        offline_seconds: tx.journal.switched.map_or(0.0, |from| (tx.back.unwrap_or(now) - from).num_milliseconds().max(0) as f64 / 1000.0),
         code,
         reason: reason.clone(),
     };

@@ -169,12 +169,12 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
         // edited since it was sealed: kept, because the old content beside it is another one
         let meta = disk.meta(&live).doing(doing)?;
         let as_found = file.found.as_ref().is_none_or(|f| survey::looks_unchanged(meta.as_ref(), f));
-        if let (false, Some(m)) = (as_found, meta) {
-            if m.kind == Kind::File {
-                let name = live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                if disk.link(&live, &live.with_file_name(format!("{name}.pikit-kept"))).is_ok() {
-                    trip.note(format!("{} was edited while the update ran; the edited one is kept as {name}.pikit-kept", live.display()));
-                }
+        if let (false, Some(m)) = (as_found, meta)
+            && m.kind == Kind::File
+        {
+            let name = live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if disk.link(&live, &live.with_file_name(format!("{name}.pikit-kept"))).is_ok() {
+                trip.note(format!("{} was edited while the update ran; the edited one is kept as {name}.pikit-kept", live.display()));
             }
         }
         disk.rename(&staged, &live, false).doing(doing)?;

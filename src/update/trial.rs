@@ -81,7 +81,7 @@ pub fn restart(trip: &mut Trip, tx: &mut Tx) -> Vec<String> {
 }
 
 /// Waits for the verdict.
-pub fn verdict(trip: &mut Trip, tx: &Tx, restart_failures: Vec<String>) -> Verdict {
+pub fn verdict(trip: &mut Trip, tx: &mut Tx, restart_failures: Vec<String>) -> Verdict {
     let policy = trip.settings.trial;
     let clock = trip.world.clock;
     let probes: Vec<Probe> = trip.settings.health.iter().filter(|p| !tx.journal.failing_before.contains(&p.name())).cloned().collect();
@@ -89,6 +89,7 @@ pub fn verdict(trip: &mut Trip, tx: &Tx, restart_failures: Vec<String>) -> Verdi
         return Verdict::Sick(restart_failures.join("; "));
     }
     if probes.is_empty() {
+        tx.back = Some(clock.now());
         return Verdict::Healthy;
     }
     trip.phase(Phase::Trial, format!("waiting for {} to pass and stay so for {}", count(probes.len(), "health check"), seconds(policy.settle.as_secs_f64())));
@@ -102,13 +103,17 @@ pub fn verdict(trip: &mut Trip, tx: &Tx, restart_failures: Vec<String>) -> Verdi
         failures.extend(restarted_by_themselves(trip, &restarts));
         let now = clock.monotonic();
         if failures.is_empty() {
-            let since = *well_since.get_or_insert(now);
+            let since = *well_since.get_or_insert_with(|| {
+                tx.back = Some(clock.now());
+                now
+            });
             if now.saturating_sub(since) >= policy.settle {
                 trip.note("all health checks pass");
                 return Verdict::Healthy;
             }
         } else {
             well_since = None;
+            tx.back = None;
             let words = failures.join("; ");
             if words != said {
                 trip.note(format!("not healthy yet: {words}"));

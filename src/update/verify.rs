@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::apply::{self, Aim, Consent, Done, Request};
+use super::aim::{Aim, Request, measure};
+use super::apply::{self, Consent, Done};
 use super::fetch::From;
 use super::{Trip, check, survey};
 use crate::error::{Code, Doing, Error, Result};
@@ -99,7 +100,7 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     let aim =
         |from| Aim { action: Action::Repair, target: target.clone(), manifest: Some(bytes.clone()), from, request: request.clone(), about: (None, None, None) };
     // without the source first: what drifted may lie in a backup, and the network may be the thing that is broken
-    let (facts, at_hand) = apply::measure(trip, &installed, &aim(None), None)?;
+    let (facts, at_hand) = measure(trip, &installed, &aim(None), None)?;
     let known: BTreeSet<&Digest> = at_hand.digests().collect();
     let differs =
         |(path, want): &(&crate::release::ReleasePath, &crate::plan::Want)| !want.config && facts.files.get(*path).is_none_or(|f| f.sha256 != want.sha256);

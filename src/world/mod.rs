@@ -7,6 +7,7 @@ pub mod contract;
 pub mod disk;
 pub mod durable;
 pub mod lock;
+pub mod look;
 pub mod outside;
 mod program;
 pub mod real;

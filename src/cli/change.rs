@@ -1,0 +1,161 @@
+//! The commands that change the board: apply, rollback, recover, repair. Each takes the lock, settles what an earlier run left, and
+//! hands over to the trip.
+
+use serde_json::json;
+
+use super::args::{Apply, Globals, Rollback};
+use super::ask;
+use super::board::Board;
+use super::progress::Progress;
+use super::voice::{Voice, clean, json_line, with_ok};
+use super::{plan_view, report_view};
+use crate::error::Result;
+use crate::event::Outcome;
+use crate::source::{self, Wanted};
+use crate::update::aim::Request;
+use crate::update::apply::{self, Done, Proposal};
+use crate::update::recover::{Recovered, recover};
+use crate::update::{Report, Trip, verify};
+use crate::world::World;
+
+/// `apply`.
+///
+/// # Errors
+/// As for the trip.
+pub fn apply(globals: &Globals, voice: &Voice, asked: &Apply) -> Result<u8> {
+    let request = Request {
+        wanted: asked.version.clone().map_or(Wanted::Best, Wanted::Exact),
+        dry_run: asked.dry_run,
+        download_only: asked.download_only,
+        allow_downgrade: asked.allow_downgrade,
+        force: asked.force,
+        require_manifest: asked.require_manifest,
+    };
+    let board = if asked.dry_run { Board::to_look(globals)? } else { Board::to_change(globals)? };
+    let open = || match &asked.from {
+        Some(from) => source::open_from(from, &board.settings, &board.clock),
+        None => source::open(&board.settings, &board.clock),
+    };
+    let go = |trip: &mut Trip, yes: bool| apply::apply(trip, open()?.as_ref(), request.clone(), &mut |p| consent(&board, voice, p, yes));
+    // what is only fetched changes nothing, and so does a plan
+    run(&board, voice, asked.dry_run, |trip| go(trip, asked.yes))
+}
+
+/// `rollback`.
+///
+/// # Errors
+/// As for the trip.
+pub fn rollback(globals: &Globals, voice: &Voice, asked: &Rollback) -> Result<u8> {
+    let board = if asked.dry_run { Board::to_look(globals)? } else { Board::to_change(globals)? };
+    run(&board, voice, asked.dry_run, |trip| apply::rollback(trip, asked.backup.as_deref(), asked.dry_run, &mut |p| consent(&board, voice, p, asked.yes)))
+}
+
+/// `verify --repair`.
+///
+/// # Errors
+/// As for the trip.
+pub fn repair(globals: &Globals, voice: &Voice, yes: bool) -> Result<u8> {
+    let board = Board::to_change(globals)?;
+    run(&board, voice, false, |trip| {
+        let source = source::open(&board.settings, &board.clock)?;
+        verify::repair(trip, source.as_ref(), &mut |p| consent(&board, voice, p, yes))
+    })
+}
+
+/// `recover`. Exit 0 whenever all is settled, whichever way: what became of the interrupted run is told, and stands in the history.
+///
+/// # Errors
+/// Exit 7: nothing was touched.
+pub fn settle(globals: &Globals, voice: &Voice, boot: bool) -> Result<u8> {
+    let board = Board::to_change(globals)?;
+    let locked = board.lock()?;
+    let mut progress = Progress::new(voice);
+    let recovered = {
+        let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
+        recover(&mut trip, boot)
+    };
+    drop(progress);
+    match recovered? {
+        Recovered::Nothing if voice.json => json_line(&with_ok(true, &json!({"event": "result", "recovered": "nothing"}))),
+        Recovered::Nothing => voice.result("nothing was interrupted"),
+        Recovered::Pending { transaction } if voice.json => {
+            json_line(&with_ok(true, &json!({"event": "result", "recovered": "pending", "transaction": transaction})));
+        }
+        Recovered::Pending { transaction } => {
+            voice.result(&format!("the paths are settled; the trial of transaction {transaction} waits for the services: `pikit-updater recover` runs it"));
+        }
+        Recovered::Ended(report) if voice.json => {
+            let mut value = report_view::json(true, &report);
+            value["recovered"] = json!("ended");
+            json_line(&value);
+        }
+        Recovered::Ended(report) => voice.result(&report_view::text(voice, &report)),
+    }
+    Ok(0)
+}
+
+/// Takes the lock, settles what was interrupted, runs, and shows how it ended. A dry run does neither of the first two: its disk
+/// cannot write, and a lock that another run holds is no reason not to look.
+fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) -> Result<Done>) -> Result<u8> {
+    let mut progress = Progress::new(voice);
+    let done = if dry {
+        let disk = board.look_only();
+        let world = World { disk: &disk, ..board.world() };
+        command(&mut Trip::looking(world, &board.settings, &mut progress)?)
+    } else {
+        let locked = board.lock()?;
+        let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
+        first_recover(&mut trip, voice).and_then(|()| command(&mut trip))
+    };
+    drop(progress);
+    match done? {
+        Done::Planned(proposal) if voice.json => {
+            let mut value = with_ok(true, &plan_view::json(&proposal));
+            value["event"] = json!("result");
+            value["dry_run"] = json!(true);
+            json_line(&value);
+            Ok(0)
+        }
+        Done::Planned(proposal) => {
+            voice.result(&plan_view::text(voice, &proposal));
+            voice.message("this was a dry run: nothing was changed");
+            Ok(0)
+        }
+        Done::Ended(report) => {
+            let code = report.code;
+            show(voice, &report, code);
+            Ok(code)
+        }
+    }
+}
+
+fn show(voice: &Voice, report: &Report, code: u8) {
+    if voice.json {
+        json_line(&report_view::json(code == 0, report));
+    } else if code == 0 {
+        voice.result(&report_view::text(voice, report));
+    } else {
+        // an end that is not the wished one is an error, also for `-q`
+        voice.failure(&report_view::text(&voice.on_stderr(), report));
+    }
+}
+
+/// Says what an earlier run left and what became of it, then goes on.
+fn first_recover(trip: &mut Trip, voice: &Voice) -> Result<()> {
+    if let Recovered::Ended(report) = recover(trip, false)? {
+        let how = match report.outcome {
+            Outcome::Confirmed => "it was brought to its end",
+            Outcome::RolledBack => "the board is back where it was",
+            _ => "nothing had changed",
+        };
+        let reason = report.reason.as_deref().filter(|_| voice.verbose).map(|r| format!(" ({})", clean(r))).unwrap_or_default();
+        trip.note(format!("an interrupted {} was settled: {how}{reason}", report.action.name()));
+    }
+    Ok(())
+}
+
+/// Shows the plan and asks.
+fn consent(board: &Board, voice: &Voice, proposal: &Proposal, yes: bool) -> Result<()> {
+    voice.over_progress(&plan_view::text(&voice.on_stderr(), proposal));
+    ask::consent(voice, &board.clock, &plan_view::question(&proposal.plan), yes)
+}

@@ -1,0 +1,73 @@
+//! From a command to what does it.
+
+use super::args::{Cli, Command, Config, DemoPart, Pack};
+use super::voice::{Voice, clean};
+use super::{board, change, config_view, doctor, look, paper, records};
+use crate::error::{Error, Result};
+use crate::publish::pack;
+use crate::publish::recipe::{self, Overrides};
+use crate::quantity::{bytes, count};
+
+/// Runs the command; gives the exit code.
+///
+/// # Errors
+/// What is to be told as an error, with its own exit code.
+pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
+    let globals = &cli.globals;
+    match &cli.command {
+        Command::Status => look::status(globals, voice),
+        Command::Check { exit_code } => look::check(globals, voice, *exit_code),
+        Command::Apply(asked) => change::apply(globals, voice, asked),
+        Command::Rollback(asked) if asked.list => records::backups(globals, voice),
+        Command::Rollback(asked) => change::rollback(globals, voice, asked),
+        Command::Recover { boot } => change::settle(globals, voice, *boot),
+        Command::Verify { repair: true, yes } => change::repair(globals, voice, *yes),
+        Command::Verify { repair: false, .. } => look::verify(globals, voice),
+        Command::History { id } => records::show_history(globals, voice, id.as_deref()),
+        Command::Log { id } => records::show_log(globals, voice, id.as_deref()),
+        Command::Skip { version } => look::skip(globals, voice, version, true),
+        Command::Unskip { version } => look::skip(globals, voice, version, false),
+        Command::Doctor { offline } => doctor::run(globals, voice, *offline),
+        Command::Demo(demo) => match &demo.part {
+            None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, exe: None }),
+            Some(DemoPart::Control { verb, unit }) => crate::demo::control(board::layout(globals)?.root(), verb, unit),
+            Some(DemoPart::Dashboard) => crate::demo::dashboard(board::layout(globals)?.root()),
+        },
+        Command::Pack(asked) => pack_release(voice, asked),
+        Command::Completions { shell } => paper::completions(*shell),
+        Command::Man => paper::manual(),
+        Command::Config { what: Config::Check } => config_view::check(globals, voice),
+    }
+}
+
+fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
+    let overrides = Overrides {
+        version: asked.version.clone(),
+        channel: asked.channel.clone(),
+        released: asked.released.as_deref().map(|d| recipe::time("--released", d)).transpose().map_err(Error::usage)?,
+        source_date: recipe::source_date_epoch()?,
+    };
+    let packed = pack::pack(&asked.recipe, &overrides, asked.out.as_deref())?;
+    if voice.json {
+        voice.json(true, &packed);
+        return Ok(0);
+    }
+    let mut out = format!(
+        "packed {} {} ({}): {}, {} in {}\n",
+        packed.product,
+        packed.version,
+        packed.channel,
+        count(packed.files, "file"),
+        bytes(packed.bytes),
+        count(packed.blocks, "block")
+    );
+    for asset in &packed.assets {
+        out.push_str(&format!("  {}  {}  {}\n", packed.dir.join(&asset.name).display(), bytes(asset.size), asset.sha256));
+    }
+    voice.result(&clean_each(&out));
+    Ok(0)
+}
+
+fn clean_each(text: &str) -> String {
+    text.lines().map(|l| format!("{}\n", clean(l))).collect()
+}
