@@ -81,7 +81,6 @@ fn the_readme_has_exactly_two_commands() {
 }
 
 #[test]
-#[ignore = "wants the whole command line in the binary"]
 fn the_demo_of_the_readme_comes_out_as_told() {
     let dir = std::env::temp_dir().join(format!("pikit-readme-{}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);
@@ -110,7 +109,6 @@ fn command_lines(page: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-#[ignore = "wants the whole command line in the binary"]
 fn every_command_line_that_is_shown_is_understood() {
     let mut seen = 0;
     for name in pages() {
@@ -127,7 +125,6 @@ fn every_command_line_that_is_shown_is_understood() {
 }
 
 #[test]
-#[ignore = "wants the whole command line in the binary"]
 fn every_command_is_in_the_table_of_commands() {
     let (page, help) = (read("docs/commands.md"), updater(&["--help"]));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
