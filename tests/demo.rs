@@ -17,7 +17,6 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-#[ignore = "wants check, apply, status and rollback in the binary"]
 fn the_tour_comes_out_as_told_twice_in_the_same_folder() {
     let dir = folder("tour");
     for _ in 0..2 {
@@ -32,7 +31,6 @@ fn the_tour_comes_out_as_told_twice_in_the_same_folder() {
 }
 
 #[test]
-#[ignore = "wants demo in the binary"]
 fn a_folder_that_is_no_demo_is_refused() {
     let dir = folder("foreign");
     fs::create_dir(&dir).unwrap();

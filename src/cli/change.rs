@@ -122,17 +122,16 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
             Ok(0)
         }
         Done::Ended(report) => {
-            let code = report.code;
-            show(voice, &report, code);
-            Ok(code)
+            show(voice, &report);
+            Ok(report.code)
         }
     }
 }
 
-fn show(voice: &Voice, report: &Report, code: u8) {
+fn show(voice: &Voice, report: &Report) {
     if voice.json {
-        json_line(&report_view::json(code == 0, report));
-    } else if code == 0 {
+        json_line(&report_view::json(report.code == 0, report));
+    } else if report.code == 0 {
         voice.result(&report_view::text(voice, report));
     } else {
         // an end that is not the wished one is an error, also for `-q`

@@ -116,7 +116,7 @@ fn remember(board: &Board, seen: &Verified) {
 fn verified(voice: &Voice, seen: &Verified) -> String {
     let version = settle::name_of(&seen.version);
     let mut out = match seen.drift() {
-        0 => format!("{}: all {} of {version} are as they were installed\n", voice.paint("good", Tone::Good), count(seen.listed, "file")),
+        0 => format!("{}: {} of {version}, and none differs that should not\n", voice.paint("good", Tone::Good), count(seen.listed, "file")),
         n => format!("{}: {} of {} of {version} differ\n", voice.paint("drift", Tone::Bad), n, count(seen.listed, "file")),
     };
     let kinds = [("edited", &seen.edited), ("missing", &seen.missing), ("config, edited by you (that is all right)", &seen.config_edited)];

@@ -35,7 +35,8 @@ fn without_hidden(command: clap::Command) -> clap::Command {
 /// # Errors
 /// stdout does not take it.
 pub fn manual() -> Result<u8> {
-    let command = command();
+    let mut command = command();
+    command.build();
     let man = clap_mangen::Man::new(command.clone()).section("8").manual("Pi-Kit");
     let mut text = Vec::new();
     let parts = [clap_mangen::Man::render_title, clap_mangen::Man::render_name_section, clap_mangen::Man::render_synopsis_section];
@@ -53,7 +54,8 @@ fn commands(above: &clap::Command, prefix: &str, out: &mut Vec<u8>) {
         let name = format!("{prefix}{}", command.get_name());
         let mut words = vec![format!("\\fB{}\\fR", roff(&name))];
         for arg in command.get_positionals() {
-            words.push(format!("[\\fI{}\\fR]", roff(&arg.get_id().as_str().to_uppercase())));
+            let name = format!("\\fI{}\\fR", roff(&arg.get_id().as_str().to_uppercase()));
+            words.push(if arg.is_required_set() { name } else { format!("[{name}]") });
         }
         let mut text = format!(".TP\n{}\n{}\n", words.join(" "), roff(&command.get_about().map(ToString::to_string).unwrap_or_default()));
         let options: Vec<&clap::Arg> = command.get_arguments().filter(|a| !a.is_positional() && !a.is_global_set() && a.get_id() != "help").collect();

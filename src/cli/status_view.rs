@@ -88,7 +88,9 @@ fn offered(voice: &Voice, state: &State) -> String {
         (Some(a), _) if !state.update_available => format!("{}, which failed here before", a.version),
         (Some(a), _) => format!("{}  {}", voice.paint(&a.version.to_string(), Tone::Good), cost(a)),
         (None, Some(latest)) if state.current.as_ref() == Some(latest) => format!("{latest}, which is installed"),
-        (None, Some(latest)) => format!("{latest}, nothing newer"),
+        (None, Some(latest)) if Some(latest) < state.current.as_ref() => format!("{latest}, which is older"),
+        // seen before something changed here, a rollback as a rule
+        (None, Some(latest)) => format!("{latest} at the last check; `pikit-updater check` asks again"),
         (None, None) if state.last_check.is_some() => "nothing".into(),
         (None, None) => "not known yet: `pikit-updater check` asks".into(),
     }

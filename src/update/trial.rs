@@ -182,7 +182,7 @@ fn control(trip: &Trip, verb: &str, unit: &str) -> Option<crate::world::outside:
 }
 
 /// The words of a control command: `{verb}` and `{unit}` where they stand, else appended.
-fn control_argv(control: &[String], verb: &str, unit: &str) -> Option<Vec<String>> {
+pub fn control_argv(control: &[String], verb: &str, unit: &str) -> Option<Vec<String>> {
     if control.is_empty() {
         return None;
     }

@@ -1,0 +1,97 @@
+//! The updater's own records: who holds the lock, what waits for recovery, and whether state, history, trust and manifest can be read.
+
+use super::{Board, Finding};
+use crate::error::Error;
+use crate::quantity::count;
+use crate::release::manifest::{self, Manifest};
+use crate::state::{Distrust, State, history};
+use crate::update::{backup, recover};
+use crate::world::{Clock, durable, lock};
+
+/// All of it.
+pub fn look(board: &Board) -> Vec<Finding> {
+    vec![the_lock(board), state(board), installed(board), trust(board), backups(board)]
+}
+
+fn unreadable(name: &'static str, e: &Error) -> Finding {
+    Finding::fail(name, e.message(), e.hint.clone().unwrap_or_else(|| "run it as root; if it is damaged, ask for help and keep the file".into()))
+}
+
+fn the_lock(board: &Board) -> Finding {
+    let layout = &board.settings.layout;
+    let holder = lock::holder(&layout.lock(), &board.clock.boot_id());
+    match (recover::waiting(&board.disk, layout), holder) {
+        (_, Some(holder)) => Finding::warn(
+            "lock",
+            format!("held by pid {}: {}", holder.pid, holder.command),
+            "wait until it is done; `pikit-updater status` shows how far it is",
+        ),
+        (Ok(None), None) => Finding::ok("lock", "free, and nothing was interrupted"),
+        (Ok(Some(transaction)), None) => {
+            Finding::warn("lock", format!("free, but transaction {transaction} was interrupted"), "`pikit-updater recover` settles it")
+        }
+        (Err(e), None) => unreadable("journal", &e),
+    }
+}
+
+fn state(board: &Board) -> Finding {
+    let (disk, layout) = (&board.disk, &board.settings.layout);
+    match (State::load(disk, layout), history::load(disk, layout)) {
+        (Err(e), _) | (_, Err(e)) => unreadable("state", &e),
+        (Ok(loaded), Ok(rows)) => match loaded.trouble {
+            Some(trouble) => Finding::warn("state", trouble, "the next command that changes something sets it aside and begins a new one"),
+            None => Finding::ok("state", format!("readable, with {} in the history", count(rows.len(), "transaction"))),
+        },
+    }
+}
+
+fn installed(board: &Board) -> Finding {
+    let path = board.settings.layout.installed();
+    match durable::read(&board.disk, &path, manifest::SIZE_MAX) {
+        Err(e) => Finding::fail("installed", format!("{}: {e}", path.display()), "run it as root"),
+        Ok(None) => Finding::ok("installed", "no release yet: the first update records what is there, so that a rollback returns to it"),
+        Ok(Some(bytes)) => match Manifest::parse(&bytes) {
+            Ok(manifest) => Finding::ok("installed", format!("{} with {}", manifest.version, count(manifest.files.len(), "file"))),
+            Err(e) => Finding::fail("installed", format!("{}: {e}", path.display()), format!("`rollback` does not need it; or move {} away", path.display())),
+        },
+    }
+}
+
+fn trust(board: &Board) -> Finding {
+    let settings = &board.settings;
+    match Distrust::load(&board.disk, &settings.layout) {
+        Err(e) => return unreadable("trust", &e),
+        Ok(memory) if !memory.quarantine.is_empty() => {
+            let names: Vec<String> = memory.quarantine.iter().map(|q| q.version.to_string()).collect();
+            return Finding::warn(
+                "trust",
+                format!("failed here and not tried again: {}", names.join(", ")),
+                "a newer release is tried; `apply --force` tries one of these",
+            );
+        }
+        Ok(_) => {}
+    }
+    if !settings.trust.required {
+        return Finding::warn(
+            "trust",
+            "signatures are not required: whoever can write at the source can install anything here",
+            "set trust.required = true when your releases are signed",
+        );
+    }
+    Finding::fail(
+        "trust",
+        "signatures are required, and this version of the updater cannot verify them: every release is refused",
+        "on a network you trust, set trust.required = false",
+    )
+}
+
+fn backups(board: &Board) -> Finding {
+    match backup::list(&board.disk, &board.settings.layout) {
+        Err(e) => unreadable("backup", &e),
+        Ok(all) if all.is_empty() => Finding::ok("backup", "none yet: the first update that replaces something makes one"),
+        Ok(all) => match all[0].target(&board.disk) {
+            Ok(_) => Finding::ok("backup", format!("{}, the newest is {}", count(all.len(), "backup"), all[0].name)),
+            Err(e) => Finding::warn("backup", e.message(), e.hint.clone().unwrap_or_else(|| "the next update makes a new one".into())),
+        },
+    }
+}

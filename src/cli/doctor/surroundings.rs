@@ -1,0 +1,91 @@
+//! Time, services, health checks and the source.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Board, Finding};
+use crate::quantity::count;
+use crate::source::{self, Memory, Wanted};
+use crate::update::{Trip, trial};
+
+/// How long a control command may take to say whether a unit is active.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long the source may take: who runs `doctor` sits in front of it.
+const SOURCE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A clock from before this program was built makes certificates and expiries fail.
+pub fn clock() -> Finding {
+    let now = chrono::Utc::now();
+    let built = std::env::current_exe().and_then(std::fs::metadata).and_then(|m| m.modified()).map(chrono::DateTime::<chrono::Utc>::from);
+    let hint = "`timedatectl` shows whether time is kept; a board without a clock needs a network once after each start";
+    if built.is_ok_and(|built| now + chrono::TimeDelta::days(1) < built) {
+        return Finding::fail("clock", format!("it says {}, which is before this program was installed", now.format("%Y-%m-%d")), hint);
+    }
+    // systemd-timesyncd leaves this file once it has asked a server in this boot
+    let (home, done) = (Path::new("/run/systemd/timesync"), Path::new("/run/systemd/timesync/synchronized"));
+    if home.is_dir() && !done.exists() {
+        return Finding::warn("clock", format!("it says {}, and no server has confirmed that yet", now.format("%Y-%m-%d %H:%M UTC")), hint);
+    }
+    Finding::ok("clock", now.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// Services and health checks.
+pub fn look(trip: &Trip) -> Vec<Finding> {
+    let mut found = services(trip);
+    found.extend(trip.settings.health.iter().map(|probe| match trial::ask(trip, probe) {
+        Ok(()) => Finding::ok("health", format!("{} passes", probe.name())),
+        Err(why) => {
+            Finding::warn("health", format!("{}: {why}", probe.name()), "a check that fails before an update cannot judge it: make it pass, or take it out")
+        }
+    }));
+    found
+}
+
+fn services(trip: &Trip) -> Vec<Finding> {
+    let services = &trip.settings.services;
+    let units: Vec<&String> = services.restart.iter().chain(&services.reload).collect();
+    if units.is_empty() {
+        return vec![Finding::ok("services", "none are restarted or reloaded")];
+    }
+    let Some(program) = services.control.first() else { return Vec::new() };
+    let mut found = Vec::new();
+    for unit in units {
+        let Some(argv) = trial::control_argv(&services.control, "is-active", unit) else { continue };
+        found.push(match trip.world.outside.run(&argv, LIMIT) {
+            Err(e) => {
+                let hint = "say in services.control how services are restarted here; [] restarts none";
+                found.push(Finding::fail("services", format!("{program} cannot be started: {e}"), hint));
+                break;
+            }
+            Ok(ran) if ran.status == Some(0) => Finding::ok("services", format!("{unit} is active")),
+            Ok(ran) if ran.status == Some(4) => Finding::warn("services", format!("{unit} does not exist here"), "it will be skipped; is the name right?"),
+            Ok(ran) if ran.status.is_none() => {
+                Finding::warn("services", format!("{program} did not say within {} s whether {unit} is active", LIMIT.as_secs()), "is the board overloaded?")
+            }
+            Ok(_) => Finding::warn("services", format!("{unit} is not active"), "the next update restarts it; its own log tells why it is down"),
+        });
+    }
+    found
+}
+
+/// Asks the source once, briefly.
+pub fn source(board: &Board) -> Finding {
+    let mut settings = board.settings.clone();
+    settings.download.timeout = settings.download.timeout.min(SOURCE_LIMIT);
+    let asked = source::open(&settings, &board.clock).and_then(|source| {
+        let offer = source.find(&Wanted::Best, &|_| Ok(()), &mut Memory::default())?;
+        Ok((source.name(), offer))
+    });
+    match asked {
+        Ok((name, Some(offer))) => {
+            let passed = if offer.notes.is_empty() { String::new() } else { format!("; {} passed over", count(offer.notes.len(), "release")) };
+            Finding::ok("source", format!("{name} answers and offers {}{passed}", offer.manifest.version))
+        }
+        Ok((name, None)) => Finding::warn(
+            "source",
+            format!("{name} answers and offers no release of channel {}", settings.channel),
+            "is the channel right, and has a release been published?",
+        ),
+        Err(e) => Finding::fail("source", e.message(), e.hint.unwrap_or_else(|| "is the network up? `apply --from` and `rollback` need none".into())),
+    }
+}
