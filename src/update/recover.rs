@@ -106,7 +106,10 @@ fn held(trip: &mut Trip, why: &str) -> Error {
         layout.journal().display()
     );
     let error = Error::stuck(format!("an interrupted transaction cannot be settled: {why}")).hint(hint);
-    trip.warn(error.message());
+    // the error itself is what a person is shown; the log keeps it for later
+    if let Some(log) = &trip.log {
+        log.line(trip.world.disk, trip.world.clock.now(), &error.message());
+    }
     error
 }
 
