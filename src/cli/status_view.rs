@@ -68,7 +68,10 @@ pub fn text(voice: &Voice, seen: &Seen) -> String {
         row("skipped", &state.skipped.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
     for failed in &state.quarantined {
-        row("distrusted", &format!("{}: {} ({})", failed.version, clean(&failed.reason), when(failed.at, seen.now)));
+        // a verdict names the version itself
+        let words = clean(&failed.reason);
+        let name = if words.starts_with(&failed.version.to_string()) { String::new() } else { format!("{}: ", failed.version) };
+        row("distrusted", &format!("{name}{words} ({})", when(failed.at, seen.now)));
     }
     if let Some(drift) = state.drift.filter(|n| *n > 0) {
         let words = format!("{} differ from what was installed; `verify` names them", count(drift, "file"));
