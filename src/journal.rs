@@ -1,7 +1,7 @@
 //! The journal of the running transaction, and what to do with one that is found after a crash. Pure values: `update` writes them
 //! to disk before each deed, and does what [`recovery`] says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use semver::Version;
@@ -93,6 +93,8 @@ pub struct Journal {
     pub to: Option<Version>,
     /// Digest of the plan file that belongs to it.
     pub plan_sha256: Digest,
+    /// What `--root` was: a card may be looked after in another machine.
+    pub root: PathBuf,
     /// The managed paths it changes, in the order of the switch.
     pub units: Vec<Unit>,
     /// Name of the backup it made.
@@ -101,6 +103,26 @@ pub struct Journal {
     pub failing_before: Vec<String>,
     /// When the first rename was due: seconds offline count from here.
     pub switched: Option<DateTime<Utc>>,
+}
+
+impl Journal {
+    /// The same journal where the board's files lie below another root.
+    pub fn below(mut self, root: &Path) -> Self {
+        let move_path = |path: &mut PathBuf| {
+            if let Ok(inside) = path.strip_prefix(&self.root) {
+                *path = root.join(inside);
+            }
+        };
+        for unit in &mut self.units {
+            move_path(&mut unit.to);
+            match &mut unit.way {
+                UnitWay::Exchange { beside, .. } => move_path(beside),
+                UnitWay::PerFile { bases } => bases.iter_mut().for_each(move_path),
+            }
+        }
+        self.root = root.to_owned();
+        self
+    }
 }
 
 /// What became of the journal file.
@@ -220,6 +242,7 @@ mod tests {
             from: None,
             to: None,
             plan_sha256: Digest::of(b""),
+            root: "/".into(),
             units: (0..units).map(unit).collect(),
             backup: None,
             failing_before: vec![],
@@ -275,6 +298,19 @@ mod tests {
             let j = journal(stage, 2);
             assert_eq!(serde_json::from_str::<Journal>(&serde_json::to_string(&j).unwrap()).unwrap(), j);
         }
+    }
+
+    #[test]
+    fn a_journal_moves_with_the_card_it_lies_on() {
+        let mut j = journal(Stage::Switching, 1);
+        j.units.push(Unit {
+            unit: 1,
+            to: "/usr/bin/api".into(),
+            way: UnitWay::Exchange { beside: "/usr/bin/.api.pikit-x".into(), before: Some(1), after: Some(2) },
+        });
+        let moved = j.clone().below(Path::new("/media/card"));
+        assert_eq!(moved.units[1].to, Path::new("/media/card/usr/bin/api"));
+        assert_eq!(moved.below(Path::new("/")), j);
     }
 
     fn stages() -> impl Strategy<Value = Stage> {

@@ -89,7 +89,7 @@ pub fn settle(globals: &Globals, voice: &Voice, boot: bool) -> Result<u8> {
             value["recovered"] = json!("ended");
             json_line(&value);
         }
-        Recovered::Ended(report) => voice.result(&report_view::text(voice, &report)),
+        Recovered::Ended(report) => voice.result(&format!("settled: {}", settled(&report))),
     }
     Ok(0)
 }
@@ -139,16 +139,23 @@ fn show(voice: &Voice, report: &Report) {
     }
 }
 
+/// What became of an interrupted run.
+fn settled(report: &crate::update::Report) -> String {
+    let version = |v: &Option<semver::Version>| v.as_ref().map_or_else(|| "what was there before".to_owned(), ToString::to_string);
+    let (from, to) = (version(&report.from), version(&report.to));
+    let how = match report.outcome {
+        Outcome::Confirmed => format!("it was brought to its end, {to} is installed"),
+        Outcome::RolledBack => format!("{from} is back as it was ({})", clean(report.reason.as_deref().unwrap_or_default())),
+        _ => format!("nothing had changed, {from} is as it was; what was fetched is kept"),
+    };
+    format!("the interrupted {} of {to}: {how}", report.action.name())
+}
+
 /// Says what an earlier run left and what became of it, then goes on.
 fn first_recover(trip: &mut Trip, voice: &Voice) -> Result<()> {
     if let Recovered::Ended(report) = recover(trip, false)? {
-        let how = match report.outcome {
-            Outcome::Confirmed => "it was brought to its end",
-            Outcome::RolledBack => "the board is back where it was",
-            _ => "nothing had changed",
-        };
         let reason = report.reason.as_deref().filter(|_| voice.verbose).map(|r| format!(" ({})", clean(r))).unwrap_or_default();
-        trip.note(format!("an interrupted {} was settled: {how}{reason}", report.action.name()));
+        trip.note(format!("{}{reason}", settled(&report)));
     }
     Ok(())
 }

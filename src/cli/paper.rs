@@ -93,8 +93,8 @@ fn print(bytes: &[u8]) -> Result<u8> {
 const DESCRIPTION: &str = r".SH DESCRIPTION
 Brings the managed paths of a board to a release, all or nothing. The new tree is built beside the live one, checked byte for byte
 against the release's manifest, switched in by renaming, and tried; if a health check fails, the old tree comes back by itself.
-A power cut at any moment leaves the old tree or the new one, never a mix, once \fBrecover\fR has run: it runs at boot and at the
-start of every command that changes something.
+A power cut at any moment leaves the old tree or the new one, never a mix, once \fBrecover\fR has run: every command that changes
+something runs it first, and a board should run it at boot.
 .SH EXAMPLES
 .nf
 pikit\-updater check

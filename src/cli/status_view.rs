@@ -68,7 +68,10 @@ pub fn text(voice: &Voice, seen: &Seen) -> String {
         row("skipped", &state.skipped.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
     for failed in &state.quarantined {
-        row("distrusted", &format!("{}: {} ({})", failed.version, clean(&failed.reason), when(failed.at, seen.now)));
+        // a verdict names the version itself
+        let words = clean(&failed.reason);
+        let name = if words.starts_with(&failed.version.to_string()) { String::new() } else { format!("{}: ", failed.version) };
+        row("distrusted", &format!("{name}{words} ({})", when(failed.at, seen.now)));
     }
     if let Some(drift) = state.drift.filter(|n| *n > 0) {
         let words = format!("{} differ from what was installed; `verify` names them", count(drift, "file"));
@@ -133,7 +136,18 @@ pub fn offer(voice: &Voice, state: &State, now: DateTime<Utc>) -> String {
     };
     let released = a.released.map(|at| format!(", released {}", when(at, now))).unwrap_or_default();
     let _ = writeln!(out, "{}: {} (installed: {current}{released})", voice.paint("available", Tone::Strong), a.version);
-    let _ = writeln!(out, "  {}", cost(a).trim_matches(['(', ')']));
+    let more = [(a.plan.kept, "kept as they are"), (a.plan.config_kept, "edited config of yours kept"), (a.plan.drifted, "edited or missing")];
+    let more: Vec<String> = more.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{n} {words}")).collect();
+    let _ = writeln!(out, "  {}, {} to write", cost(a).trim_matches(['(', ')']), bytes(a.plan.bytes_written));
+    if !more.is_empty() {
+        let _ = writeln!(out, "  {}", more.join(", "));
+    }
+    if !a.services.is_empty() {
+        let _ = writeln!(out, "  restarts or reloads {}", clean(&a.services.join(", ")));
+    }
+    if a.backup {
+        let _ = writeln!(out, "  a backup of what it replaces is made first");
+    }
     if let Some(changelog) = &a.changelog {
         let _ = writeln!(out, "  {}", clean(changelog));
     }

@@ -229,7 +229,7 @@ impl Settings {
         }
 
         let units = |key: &str, names: &[String]| names.iter().map(|n| unit_name(n)).collect::<Result<Vec<_>, _>>().map_err(at(key));
-        let services = Services {
+        let mut services = Services {
             restart: units("services.restart", &config.services.restart)?,
             reload: units("services.reload", &config.services.reload)?,
             control: config.services.control,
@@ -257,7 +257,12 @@ impl Settings {
         if !config.trust.required {
             doubts.push("trust.required is false: releases are installed without a signature".into());
         }
-        if services.control.is_empty() && !(services.restart.is_empty() && services.reload.is_empty()) {
+        let program = services.control.first().and_then(|c| Path::new(c).file_name());
+        if layout.root() != Path::new("/") && program.is_some_and(|p| p == "systemctl") {
+            // a card in a reader: its services are not those of the machine it is read by
+            services.control.clear();
+            doubts.push("--root: systemctl is not called, the services of this machine are left alone".into());
+        } else if services.control.is_empty() && !(services.restart.is_empty() && services.reload.is_empty()) {
             doubts.push("services.control is empty: no service is restarted or reloaded".into());
         }
 

@@ -185,13 +185,13 @@ fn short(digest: &Digest) -> String {
 /// Decides.
 pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts) -> Decision {
     let apply = policy.action == Action::Apply;
-    if apply && !policy.force {
+    if apply {
         match (&installed.version, &target.version) {
             // an offer is never a reason to go back, and not worth an error: the device is ahead of what is offered
             (Some(here), Some(offered)) if offered < here && !policy.allow_downgrade => {
                 return Decision::Blocked(vec![Reason::Downgrade { installed: here.clone(), offered: offered.clone() }]);
             }
-            (Some(here), Some(offered)) if offered == here && installed.manifest_sha256.is_some() => {
+            (Some(here), Some(offered)) if offered == here && installed.manifest_sha256.is_some() && !policy.force => {
                 if let Some(blocked) = identity(policy, target) {
                     return Decision::Blocked(vec![blocked]);
                 }

@@ -77,6 +77,12 @@ pub struct Available {
     pub download_bytes: Option<u64>,
     /// What it would do.
     pub plan: Counts,
+    /// Units it would restart or reload.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Whether a backup would be made.
+    #[serde(default)]
+    pub backup: bool,
     /// Why it cannot be installed here; empty when it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<String>,

@@ -122,7 +122,12 @@ pub fn list(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Backup>> {
     for name in disk.list(&home).doing(|| format!("reading {}", home.display()))? {
         let Some(name) = name.to_str().filter(|n| n.starts_with(|c: char| c.is_ascii_digit())) else { continue };
         let dir = home.join(name);
-        let Ok(Some(bytes)) = durable::read(disk, &dir.join("backup.json"), SIZE_MAX) else { continue };
+        let bytes = match durable::read(disk, &dir.join("backup.json"), SIZE_MAX) {
+            Ok(Some(bytes)) => bytes,
+            // who may not look must not be told that there is none
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Err(e).doing(|| format!("reading the backup {name}")),
+            Ok(None) | Err(_) => continue,
+        };
         if let Ok(record) = record::open_record(&bytes, SCHEMA) {
             all.push(Backup { name: name.to_owned(), dir, record });
         }

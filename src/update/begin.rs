@@ -92,6 +92,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         from: plan.from.clone(),
         to: plan.to.clone(),
         plan_sha256: Digest::of(&bytes),
+        root: layout.root().to_owned(),
         units,
         backup: None,
         failing_before: Vec::new(),
@@ -183,8 +184,8 @@ impl Tx {
             return Ok((Read::Absent, None));
         };
         let unreadable = |why: String| Ok((Read::Unreadable(format!("{}: {why}", path.display())), None));
-        let journal: Journal = match record::open_record(&bytes, journal::SCHEMA) {
-            Ok(journal) => journal,
+        let journal = match record::open_record::<Journal>(&bytes, journal::SCHEMA) {
+            Ok(journal) => journal.below(layout.root()),
             Err(e) => return unreadable(e.to_string()),
         };
         let dir = layout.transaction();

@@ -56,7 +56,6 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         }
     }
     if let Some(offer) = &offer {
-        offer.notes.iter().for_each(|note| trip.note(note.clone()));
         for passed_over in &offer.notes {
             trip.note(passed_over.clone());
         }
@@ -162,6 +161,8 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         notes: manifest.notes.clone(),
         download_bytes: plan.as_ref().map_or(offer.bundle.size, |p| p.fetch_bytes),
         plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
+        services: plan.iter().flat_map(|p| p.restart.iter().chain(&p.reload)).cloned().collect(),
+        backup: plan.as_ref().is_some_and(|p| p.backup),
         blocked,
     }))
 }

@@ -106,7 +106,10 @@ fn held(trip: &mut Trip, why: &str) -> Error {
         layout.journal().display()
     );
     let error = Error::stuck(format!("an interrupted transaction cannot be settled: {why}")).hint(hint);
-    trip.warn(error.message());
+    // the error itself is what a person is shown; the log keeps it for later
+    if let Some(log) = &trip.log {
+        log.line(trip.world.disk, trip.world.clock.now(), &error.message());
+    }
     error
 }
 
@@ -114,10 +117,14 @@ fn held(trip: &mut Trip, why: &str) -> Error {
 fn nothing(trip: &mut Trip) -> Result<Recovered> {
     let disk = trip.world.disk;
     let layout = trip.settings.layout.clone();
+    let mounts = disk.mounts().doing(|| "reading the list of mounts".into())?;
     for managed in &trip.settings.managed {
         strays(disk, managed.parent(), &format!(".{}.pikit-", managed.name()))?;
         if managed.is_folder() {
             strays(disk, &managed.to, ".pikit-")?;
+            for mount in mounts.iter().filter(|m| m.starts_with(&managed.to)) {
+                strays(disk, mount, ".pikit-")?;
+            }
         }
     }
     strays(disk, &layout.backups(), ".pikit-")?;

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::aim::Request;
 use super::apply::{self, Done};
 use super::recover::{self, Recovered};
-use super::{Report, Trip};
+use super::{Report, Trip, verify};
 use crate::device::{Layout, Settings};
 use crate::error::Result;
 use crate::event::Silent;
@@ -127,6 +127,8 @@ pub enum Deed<'m> {
     Apply(&'m Made),
     /// Install it whatever was said before.
     Force(&'m Made),
+    /// Put back what drifted; this is what the source has.
+    Repair(&'m Made),
     /// Return to the newest backup.
     Rollback,
     /// Settle what was interrupted.
@@ -181,6 +183,10 @@ pub fn run_with(disk: &SimDisk, deed: &Deed, clock: &FakeClock, config: &str) ->
                 Recovered::Ended(report) => Some(*report),
                 _ => None,
             });
+        }
+        Deed::Repair(release) => {
+            let done = verify::repair(&mut trip, &FakeSource((*release).clone()), &mut |_| Ok(()))?;
+            return Ok(ended(done));
         }
         Deed::Rollback => {
             let done = apply::rollback(&mut trip, None, false, &mut |_| Ok(()))?;

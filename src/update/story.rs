@@ -361,3 +361,35 @@ fn history_tells_every_transaction_with_its_reason() {
     let log = read(&disk, &format!("/var/lib/pikit-update/log/{}.log", rows[2]["transaction"].as_str().unwrap())).unwrap();
     assert!(log.contains("switching") && log.contains("rolling-back"), "{log}");
 }
+
+#[test]
+fn a_repair_puts_back_what_drifted_and_keeps_the_edited_copy_aside() {
+    let disk = board(SimDisk::new(), &one());
+    apply(&disk, &two());
+    let right = tree(&disk);
+    let backups = state(&disk)["backups"].clone();
+    for damaged in [false, true] {
+        write(&disk, "/srv/web/index.html", "edited by hand");
+        write(&disk, "/srv/web/config.json", "mine");
+        disk.unlink(Path::new("/srv/web/extra.js")).unwrap();
+        let mut offered = two();
+        if damaged {
+            offered.bundle.truncate(20);
+        }
+        let repaired = run(&disk, &Deed::Repair(&offered));
+        if damaged {
+            assert_eq!(repaired.unwrap_err().code, Code::Verification);
+            assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("edited by hand"));
+            continue;
+        }
+        let report = repaired.unwrap().unwrap();
+        assert_eq!((report.outcome, report.counts.changed, report.counts.added), (Outcome::Confirmed, 1, 1));
+        let aside = format!("/var/backups/pikit/edited/{}/files/web/index.html", report.transaction.unwrap());
+        assert_eq!(read(&disk, &aside).as_deref(), Some("edited by hand"));
+        assert_eq!(read(&disk, "/srv/web/config.json").as_deref(), Some("mine"), "an edited config is no drift");
+        write(&disk, "/srv/web/config.json", "default 2");
+        let now = tree(&disk);
+        assert!(right.iter().filter(|(p, _)| !p.ends_with("config.json")).all(|(p, d)| now.get(p) == Some(d)), "{now:?}");
+        assert_eq!(state(&disk)["backups"], backups, "it neither makes nor drops a backup");
+    }
+}

@@ -1,5 +1,5 @@
 //! The only effects: files, processes, sockets, clock, locks. Few verbs behind narrow doors, each with a real side and, for the
-//! disk, a simulated one that can lose power at any effect. Nothing outside this module and `source` touches the machine.
+//! disk, a simulated one that can lose power at any effect. The trip touches the machine through these doors alone.
 
 pub mod clock;
 #[cfg(test)]

@@ -210,7 +210,11 @@ fn a_person_may_insist() {
     let facts = Facts { quarantined: Some("sick".into()), ..live(&[("web/a", "1")]) };
     let asked = Policy { allow_downgrade: true, ..case.policy() };
     assert!(matches!(decide(&asked, &installed(&old), &lower, &facts), Decision::Blocked(_)), "a downgrade does not lift a quarantine");
-    go(decide(&Policy { force: true, ..case.policy() }, &installed(&old), &lower, &facts));
+    assert!(
+        matches!(decide(&Policy { force: true, ..case.policy() }, &installed(&old), &lower, &facts), Decision::Blocked(_)),
+        "and force is no wish for an older one"
+    );
+    go(decide(&Policy { force: true, ..asked }, &installed(&old), &lower, &facts));
     let drifted = live(&[("web/a", "edited")]);
     match decide(&case.policy(), &installed(&old), &old, &drifted) {
         Decision::UpToDate { drifted, note } => assert_eq!((drifted, note.is_some()), (vec![path("web/a")], true)),
