@@ -93,6 +93,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A person or a signal stopped the run before the switch: the same words wherever it was noticed.
+pub fn stopped() -> Error {
+    Error::cancelled("stopped before anything changed").hint("what was fetched is kept: run it again to go on from there")
+}
+
 /// The error of this type that an `io::Error` carries, however deeply readers around readers have wrapped it.
 pub fn find_inside<T: std::error::Error + 'static>(error: &std::io::Error) -> Option<&T> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);

@@ -20,7 +20,6 @@ const VALUES: [&str; 6] =
 const LINES_MAX: usize = 400;
 /// Files that are longer, tests included, and why they are not two.
 const LONG: &[(&str, &str)] = &[
-    ("src/plan/decide.rs", "one decision, and the words for its reasons"),
     ("src/world/contract.rs", "one suite of tests, a function for each promise of the disk"),
 ];
 

@@ -136,7 +136,7 @@ fn stopped_before_the_switch(name: &str, with: Signal) {
     signal(&child, with);
     let stopped = finish(child);
     assert_eq!(stopped.code, 10, "{}", stopped.err);
-    assert!(stopped.err.contains("stopped") && stopped.err.contains("nothing was changed"), "{}", stopped.err);
+    assert!(stopped.err.contains("stopped before anything changed"), "{}", stopped.err);
     assert_eq!(difference(&board.tree(), &before), "");
     assert_eq!(board.leftovers(), [""; 0]);
     let kept = tree::read(&board.root, "var/tmp/pikit-update");

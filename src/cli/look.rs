@@ -13,7 +13,7 @@ use crate::event::Silent;
 use crate::quantity::count;
 use crate::source;
 use crate::update::verify::Verified;
-use crate::update::{Trip, check as asking, recover, settle, verify as comparing};
+use crate::update::{Trip, check as asking, mirror, recover, settle, verify as comparing};
 use crate::world::lock::{self, Locked};
 use crate::world::{Clock, World, durable};
 
@@ -32,7 +32,7 @@ pub fn status(globals: &Globals, voice: &Voice) -> Result<u8> {
     let mut trip = Trip::looking(world, &board.settings, sink)?;
     // what others may not read (backups, as a rule) stays as the state has it
     let remembered = trip.state.clone();
-    if settle::refresh(&mut trip).is_err() {
+    if mirror::refresh(&mut trip).is_err() {
         trip.state = remembered;
     }
     let state = trip.state;
@@ -146,7 +146,7 @@ pub fn skip(globals: &Globals, voice: &Voice, version: &Version, pass_over: bool
         trip.state.skipped.push(version.clone());
         trip.state.skipped.sort();
     }
-    settle::refresh(&mut trip)?;
+    mirror::refresh(&mut trip)?;
     let home = board.settings.layout.state_dir();
     durable::make_dirs(&board.disk, &home, 0o755).doing(|| format!("making {}", home.display()))?;
     trip.state.save(&board.disk, &board.settings.layout)?;

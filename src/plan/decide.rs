@@ -1,19 +1,13 @@
 //! The decision: up to date, blocked with every reason, or a plan. A pure function of what was measured.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use semver::{Version, VersionReq};
+use semver::Version;
 
-use super::{Action, Change, Facts, Plan, Planned, Target, Want};
+use super::{Action, Change, Facts, Plan, Planned, Reason, Target, Want, space};
 use crate::device::{Managed, managed};
-use crate::error::{Code, Error};
-use crate::quantity::bytes;
 use crate::release::manifest::this_arch;
 use crate::release::{Digest, ReleasePath, Step};
-
-/// Records of a transaction (journal, plan, state, history, log) beyond twice the plan's own size, bytes.
-const RECORDS: u64 = 512 << 10;
 
 /// What the owner of the device decided, and what was asked for.
 #[derive(Debug, Clone)]
@@ -69,117 +63,6 @@ pub enum Decision {
     Blocked(Vec<Reason>),
     /// This is what to do.
     Go(Plan),
-}
-
-/// Why a plan is blocked, with the measured values: what is here, what was offered, what was needed.
-#[allow(missing_docs)] // the fields say what they are
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The release is of something else.
-    Product { wanted: String, offered: String },
-    /// Not of the device's channel.
-    Channel { wanted: String, offered: String },
-    /// Not for this architecture.
-    Arch { here: &'static str, offered: Vec<String> },
-    /// This program is too old or too new for it.
-    Updater { here: Version, required: VersionReq },
-    /// It cannot replace the installed version.
-    From { here: Version, required: VersionReq },
-    /// Lower than what is installed.
-    Downgrade { installed: Version, offered: Version },
-    /// The same version with other contents.
-    Changed { version: Version },
-    /// It failed here before.
-    Quarantined { version: Option<Version>, why: String },
-    /// Not the manifest that was consented to.
-    OtherManifest { wanted: Digest, offered: Option<Digest> },
-    /// No managed path takes these files.
-    Unmanaged { paths: Vec<ReleasePath> },
-    /// Something that is no plain file lies where a file belongs.
-    Obstacle { path: ReleasePath, what: String },
-    /// The release wants a unit restarted or reloaded that the config does not allow.
-    Unit { verb: &'static str, unit: String },
-    /// The release wants to run a command.
-    Run { command: String },
-    /// Not enough room.
-    Space { at: String, needed: u64, free: u64 },
-    /// A file system is read-only.
-    ReadOnly { at: String },
-}
-
-impl Reason {
-    /// The exit code that goes with it.
-    pub fn code(&self) -> Code {
-        match self {
-            Reason::Downgrade { .. } | Reason::Changed { .. } | Reason::Quarantined { .. } | Reason::OtherManifest { .. } => Code::Verification,
-            _ => Code::Refused,
-        }
-    }
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Reason::Downgrade { .. } => "`rollback` returns to the version before; `--allow-downgrade` installs an older release".into(),
-            Reason::Quarantined { .. } => "wait for a newer release, or try this one again with --force".into(),
-            Reason::Changed { .. } => "ask the maintainer: a released version must not change; --force installs it all the same".into(),
-            Reason::Unmanaged { .. } => "add a [[managed]] entry to the config, or ask the maintainer what the files are for".into(),
-            Reason::Obstacle { .. } => "move it away and run it again".into(),
-            Reason::Unit { verb, unit } => format!("add {unit:?} to services.{verb} in the config if that is right"),
-            Reason::Run { .. } => "commands of a release run only when it is signed and services.allow_commands = true".into(),
-            Reason::Space { .. } => "free some space there, or lower backup.min_free in the config".into(),
-            Reason::ReadOnly { .. } => "a card that fails goes read-only by itself: see `dmesg | tail`; `pikit-updater doctor` tells more".into(),
-            Reason::Product { .. } | Reason::Channel { .. } => "check [source], product and channel in the config".into(),
-            Reason::Updater { .. } => "update pikit-updater first".into(),
-            Reason::From { required, .. } => format!("install a version that matches {required} first: `pikit-updater apply VERSION`"),
-            Reason::Arch { .. } => "ask the maintainer for a release for this board".into(),
-            Reason::OtherManifest { .. } => "look at the new plan and consent again".into(),
-        }
-    }
-    /// All reasons as one error; the first gives the exit code and the hint.
-    pub fn error(reasons: &[Reason]) -> Error {
-        let first = reasons.first().expect("a blocked plan has a reason");
-        let words: Vec<String> = reasons.iter().map(Reason::to_string).collect();
-        Error::new(first.code(), words.join("; ")).hint(first.hint())
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::Product { wanted, offered } => write!(f, "the release is of the product {offered:?}, this device is a {wanted:?}"),
-            Reason::Channel { wanted, offered } => write!(f, "the release is of the channel {offered:?}, this device follows {wanted:?}"),
-            Reason::Arch { here, offered } => write!(f, "the release is for {}, this board is {here}", offered.join(" or ")),
-            Reason::Updater { here, required } => write!(f, "the release needs pikit-updater {required}, this is {here}"),
-            Reason::From { here, required } => write!(f, "the release can replace {required} only, {here} is installed"),
-            Reason::Downgrade { installed, offered } => write!(f, "{offered} is older than {installed}, which is installed"),
-            Reason::Changed { version } => write!(f, "{version} is installed, and is now offered with other contents"),
-            Reason::Quarantined { version, why } => {
-                let version = version.as_ref().map_or_else(String::new, |v| format!("{v} "));
-                write!(f, "{version}failed on this board before ({why}) and is not tried again")
-            }
-            Reason::OtherManifest { wanted, offered } => {
-                write!(
-                    f,
-                    "the release changed since it was consented to: manifest {} was agreed, {} is offered",
-                    short(wanted),
-                    offered.as_ref().map_or("none".into(), short)
-                )
-            }
-            Reason::Unmanaged { paths } => {
-                let shown: Vec<&str> = paths.iter().take(3).map(ReleasePath::as_str).collect();
-                let more = if paths.len() > 3 { format!(" and {} more", paths.len() - 3) } else { String::new() };
-                write!(f, "no managed path takes {}{more}", shown.join(", "))
-            }
-            Reason::Obstacle { path, what } => write!(f, "{what}, where the release has the file {path}"),
-            Reason::Unit { verb, unit } => write!(f, "the release wants to {verb} {unit}, which this device does not allow"),
-            Reason::Run { command } => write!(f, "the release wants to run {command:?}, which this device does not allow"),
-            Reason::Space { at, needed, free } => write!(f, "not enough space on {at}: needed {}, free {}", bytes(*needed), bytes(*free)),
-            Reason::ReadOnly { at } => write!(f, "{at} is on a file system that is mounted read-only"),
-        }
-    }
-}
-
-fn short(digest: &Digest) -> String {
-    digest.to_string()[..12].to_owned()
 }
 
 /// Decides.
@@ -250,7 +133,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
             return up_to_date(installed, facts);
         }
     }
-    reasons.extend(space(policy, &plan, facts));
+    reasons.extend(space::lacking(&plan, facts, policy.min_free));
     if reasons.is_empty() { Decision::Go(plan) } else { Decision::Blocked(reasons) }
 }
 
@@ -400,50 +283,6 @@ fn lay_beside(all: &mut BTreeMap<ReleasePath, Planned>, path: &ReleasePath, unit
     };
     let want = Want { config: false, ..want.clone() };
     all.insert(beside.clone(), Planned { path: beside, unit, inside: format!("{inside}.pikit-new"), change, drifted: false, want: Some(want), found });
-}
-
-/// Room on every file system that is written to, before the first byte.
-fn space(policy: &Policy, plan: &Plan, facts: &Facts) -> Vec<Reason> {
-    let mut needed: Vec<u64> = vec![0; facts.volumes.len()];
-    let mut written: Vec<bool> = vec![false; facts.volumes.len()];
-    let records = RECORDS + 2 * plan.files.iter().map(|f| 200 + 2 * f.path.as_str().len() as u64).sum::<u64>();
-    let blocks = |size: u64, volume: usize| size.next_multiple_of(facts.volumes[volume].block.max(1)) + facts.volumes[volume].block;
-    needed[facts.backup_volume] += records;
-    written[facts.backup_volume] = true;
-    let mut unknown = false;
-    for file in &plan.files {
-        let volume = facts.units[file.unit].volume;
-        if file.is_written() {
-            written[volume] = true;
-            unknown |= file.want.as_ref().is_some_and(|w| w.size.is_none());
-            needed[volume] += blocks(file.want.as_ref().and_then(|w| w.size).unwrap_or(0), volume);
-        }
-        if let (true, Some(found)) = (plan.backup && file.is_backed_up(), &file.found) {
-            // on its own file system a backup is a second name; elsewhere, and where the switch goes file by file, a copy
-            if facts.backup_volume != volume {
-                needed[facts.backup_volume] += blocks(found.size, facts.backup_volume);
-            }
-            if facts.units[file.unit].way == super::Way::PerFile {
-                needed[volume] += blocks(found.size, volume);
-            }
-        }
-    }
-    if unknown {
-        // the minimal manifest tells no sizes: at the least what is compressed must fit; the rest is watched while it arrives
-        if let Some(file) = plan.files.iter().find(|f| f.is_written()) {
-            needed[facts.units[file.unit].volume] += facts.bundle_size.unwrap_or(0);
-        }
-    }
-    let mut reasons = Vec::new();
-    for (volume, facts) in facts.volumes.iter().enumerate().filter(|(i, _)| written[*i]) {
-        let at = facts.at.display().to_string();
-        if facts.read_only {
-            reasons.push(Reason::ReadOnly { at });
-        } else if needed[volume] + policy.min_free > facts.free {
-            reasons.push(Reason::Space { at, needed: needed[volume] + policy.min_free, free: facts.free });
-        }
-    }
-    reasons
 }
 
 #[cfg(test)]

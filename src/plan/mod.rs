@@ -1,15 +1,18 @@
 //! What an apply would do, file by file, decided from facts. Pure: no file is touched, no clock is read.
 
-pub mod decide;
 pub mod facts;
 pub mod target;
+pub mod reason;
+pub mod space;
+pub mod decide;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::release::{Digest, ReleasePath};
-pub use decide::{Decision, Policy, Reason, decide};
+pub use decide::{Decision, Policy, decide};
 pub use facts::{Facts, Found, UnitFacts, VolumeFacts, Way};
+pub use reason::Reason;
 pub use target::{Target, Want};
 
 /// What a transaction is for.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Utc};
 use rustls::{CertificateError as Cert, Error as Tls};
 
 use super::address::Address;
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::quantity;
 
 /// A failure on the line or of the server.
@@ -120,17 +120,19 @@ impl Fault {
 
     /// The words for a person. `has_token` changes the advice; `now` is what this board takes the time for.
     pub fn tell(&self, at: &Address, tries: u32, has_token: bool, now: DateTime<Utc>) -> Error {
+        if matches!(self, Fault::Cancelled) {
+            return crate::error::stopped();
+        }
         let times = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
         let (what, hint) = self.words(at, has_token, now);
-        let code = if matches!(self, Fault::Cancelled) { Code::Cancelled } else { Code::Source };
-        let error = Error::new(code, format!("{at}: {what}{times}"));
+        let error = Error::source_failed(format!("{at}: {what}{times}"));
         if hint.is_empty() { error } else { error.hint(hint) }
     }
 
     fn words(&self, at: &Address, has_token: bool, now: DateTime<Utc>) -> (String, String) {
         let host = at.host();
         let (what, hint): (String, &str) = match self {
-            Fault::Cancelled => ("stopped on request".into(), "nothing was changed"),
+            Fault::Cancelled => ("stopped".into(), ""), // has words of its own
             Fault::Offline(why) => (format!("this board has no way to {host} ({why})"), "check the cable or the Wi-Fi: `ip route` should show a default route"),
             Fault::Lookup(why) => (
                 format!("the name {host} could not be looked up ({why})"),

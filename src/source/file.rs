@@ -122,7 +122,7 @@ fn offer(inside: Inside, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), 
 
 fn broken(fault: &Fault) -> Error {
     match fault {
-        Fault::Cancelled => Error::cancelled("stopped on request").hint("nothing was changed"),
+        Fault::Cancelled => crate::error::stopped(),
         Fault::Cut(why) | Fault::Other(why) => Error::source_failed(format!("reading stdin: {why}")),
         other => Error::new(Code::Source, format!("reading stdin: {other:?}")),
     }

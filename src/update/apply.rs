@@ -14,7 +14,7 @@ use super::fetch::{self, From};
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
-use super::{Report, Trip, carry, check, settle, survey};
+use super::{Report, Trip, carry, check, mirror, settle, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
@@ -324,7 +324,7 @@ fn note_refusal(trip: &mut Trip, aim: &Aim, installed: &Installed, error: &Error
         history::add(disk, &layout, &Row { result: result.clone(), bytes_fetched: 0, bytes_written: 0 })?;
     }
     trip.state.last_result = Some(result);
-    settle::refresh(trip)?;
+    mirror::refresh(trip)?;
     trip.state.save(disk, &layout)
 }
 

@@ -10,7 +10,7 @@ use crate::device::Managed;
 use crate::error::{Doing, Result};
 use crate::plan::{Action, Change, Facts, Planned, Want};
 use crate::release::{Digest, digest::Hashing};
-use crate::world::{Disk, Kind, durable};
+use crate::world::durable;
 
 /// Where contents can be had.
 #[derive(Debug, Default)]
@@ -81,24 +81,6 @@ impl AtHand {
         trip.warn(format!("{} is damaged and not used", place.display()));
         Ok(None)
     }
-}
-
-/// Makes the folders above `inside` below `root`. Existing ones are left alone; new ones get the owner, if one is named.
-///
-/// # Errors
-/// A folder cannot be made.
-pub fn make_parents(disk: &dyn Disk, root: &Path, inside: &str, owner: Option<(u32, u32)>) -> Result<()> {
-    for end in inside.match_indices('/').map(|(i, _)| i) {
-        let dir = root.join(&inside[..end]);
-        let doing = || format!("making {}", dir.display());
-        if disk.meta(&dir).doing(doing)?.is_none_or(|m| m.kind != Kind::Dir) {
-            disk.mkdir(&dir, 0o755).doing(doing)?;
-            if let Some((uid, gid)) = owner {
-                disk.own_dir(&dir, uid, gid, 0o755).doing(doing)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A rollback works with what is on the device: a file that changed since and whose old content is nowhere stays as it is.

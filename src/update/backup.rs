@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::Trip;
 use super::begin::Tx;
 use super::survey;
-use super::{Trip, at_hand};
 use crate::device::Layout;
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Action, Plan, Target, Want};
@@ -203,14 +203,15 @@ fn store(trip: &mut Trip, plan: &Plan, dir: &Path) -> Result<()> {
         let found = file.found.as_ref().expect("only found files are backed up");
         let live = survey::join(&trip.settings.managed[file.unit].to, &file.inside);
         let kept = dir.join("files").join(file.path.as_str());
-        at_hand::make_parents(disk, &dir.join("files"), file.path.as_str(), None)?;
+        durable::make_parents(disk, &dir.join("files"), file.path.as_str(), None)
+            .doing(|| format!("making the folders above {}", dir.join("files").join(file.path.as_str()).display()))?;
         match disk.link(&live, &kept) {
             Ok(()) => {}
             // another file system, or one without links: a copy, hashed on the way
             Err(_) => copy(disk, &live, &kept, &found.sha256)?,
         }
         if !survey::unchanged(disk.meta(&live).doing(|| format!("looking at {}", live.display()))?.as_ref(), found) {
-            return Err(super::stage::changed_meanwhile(&live));
+            return Err(survey::changed_meanwhile(&live));
         }
     }
     Ok(())
@@ -221,7 +222,7 @@ fn copy(disk: &dyn Disk, from: &Path, to: &Path, expected: &Digest) -> Result<()
     let writing = || format!("writing {}", to.display());
     let mut writer = Hashing::new(disk.create(to, 0o600).doing(writing)?);
     survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(from, to))?;
-    if writer.finish().1 == *expected { Ok(()) } else { Err(super::stage::changed_meanwhile(from)) }
+    if writer.finish().1 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
 }
 
 /// Writes a new file without syncing it: the tree it belongs to is synced as a whole.

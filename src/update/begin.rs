@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Trip;
-use super::clone::Clone;
 use super::survey::{self, join};
 use crate::device::{Layout, Managed};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::event::{Event, Phase};
 use crate::journal::{self, Journal, Read, Stage, Unit, UnitWay};
 use crate::plan::{Change, Facts, Plan, Planned, Way};
@@ -21,9 +20,9 @@ use crate::state::status::{self, Progress};
 use crate::world::{Disk, durable};
 
 /// Format of the plan file.
-const PLAN_SCHEMA: u32 = 1;
+pub const PLAN_SCHEMA: u32 = 1;
 /// Largest plan file that is read, bytes.
-const PLAN_MAX: u64 = 256 << 20;
+pub const PLAN_MAX: u64 = 256 << 20;
 /// Largest journal that is read, bytes.
 const JOURNAL_MAX: u64 = 1 << 20;
 /// Space kept for the records of a rollback on a full disk, bytes.
@@ -204,24 +203,6 @@ impl Tx {
         }
         let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
-    }
-    /// What was cloned into the staged trees.
-    ///
-    /// # Errors
-    /// The record is missing or damaged.
-    pub fn clone_record(&self, trip: &Trip) -> Result<Clone> {
-        let path = trip.settings.layout.transaction().join("clone.json");
-        let bytes = durable::read(trip.world.disk, &path, PLAN_MAX).doing(|| format!("reading {}", path.display()))?;
-        let bytes = bytes.ok_or_else(|| Error::stuck(format!("{} is missing", path.display())))?;
-        record::open_record(&bytes, PLAN_SCHEMA).map_err(|e| Error::stuck(format!("{}: {e}", path.display())))
-    }
-    /// Writes what was cloned into the staged trees; synced with them.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn save_clone_record(&self, trip: &Trip, clone: &Clone) -> Result<()> {
-        let path = trip.settings.layout.transaction().join("clone.json");
-        status::save(trip.world.disk, &trip.settings.layout, &path, &record::seal_record(PLAN_SCHEMA, clone))
     }
     /// Ends the transaction. The journal goes first: one whose plan is gone could not be read.
     ///

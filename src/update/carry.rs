@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::begin::Tx;
-use super::clone::Linked;
+use super::clone::{Clone, Linked};
 use super::{Trip, survey};
 use crate::error::{Doing, Result};
 use crate::journal::UnitWay;
@@ -81,7 +81,7 @@ pub fn bury(trip: &mut Trip, tx: &Tx, idle_is_old: bool) -> Result<()> {
 }
 
 fn each(trip: &mut Trip, tx: &Tx, idle_is_old: bool, mut work: impl FnMut(&mut Trees) -> io::Result<()>) -> Result<()> {
-    let record = tx.clone_record(trip)?;
+    let record = Clone::load(trip)?;
     let none = BTreeMap::new();
     for unit in &tx.journal.units {
         let UnitWay::Exchange { beside, .. } = &unit.way else { continue };

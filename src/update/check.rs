@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::aim::{Aim, Request, measure, policy, this_version};
-use super::{Trip, settle, survey};
+use super::{Trip, mirror, survey};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
 use crate::plan::decide::{Installed, channel_fits};
@@ -109,7 +109,7 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
         Ok(offer) => offer,
         Err(e) => {
             trip.state.last_check_error = Some(e.message());
-            settle::refresh(trip)?;
+            mirror::refresh(trip)?;
             trip.state.save(trip.world.disk, &layout)?;
             return Err(e);
         }
@@ -121,7 +121,7 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
         Some(offer) => available(trip, offer, &installed)?,
         None => None,
     };
-    settle::refresh(trip)?;
+    mirror::refresh(trip)?;
     trip.state.save(trip.world.disk, &layout)
 }
 

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::begin::Tx;
-use super::stage::changed_meanwhile;
+use super::begin::{PLAN_MAX, PLAN_SCHEMA, Tx};
 use super::{Trip, survey};
 use crate::error::{Doing, Error, Result};
 use crate::plan::{Change, Planned};
-use crate::world::{Kind, Meta};
+use crate::record;
+use crate::state::status;
+use crate::world::{Kind, Meta, durable};
 
 /// What was linked into the staged trees although no manifest lists it: by managed path, then by the path inside.
 /// What differs from it later was saved while the update ran.
@@ -19,6 +20,27 @@ use crate::world::{Kind, Meta};
 pub struct Clone {
     /// Entries by index of the managed path.
     pub units: BTreeMap<usize, BTreeMap<String, Linked>>,
+}
+
+impl Clone {
+    /// What was cloned into the staged trees.
+    ///
+    /// # Errors
+    /// The record is missing or damaged.
+    pub fn load(trip: &Trip) -> Result<Self> {
+        let path = trip.settings.layout.transaction().join("clone.json");
+        let bytes = durable::read(trip.world.disk, &path, PLAN_MAX).doing(|| format!("reading {}", path.display()))?;
+        let bytes = bytes.ok_or_else(|| Error::stuck(format!("{} is missing", path.display())))?;
+        record::open_record(&bytes, PLAN_SCHEMA).map_err(|e| Error::stuck(format!("{}: {e}", path.display())))
+    }
+    /// Writes what was cloned into the staged trees; synced with them.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&self, trip: &Trip) -> Result<()> {
+        let path = trip.settings.layout.transaction().join("clone.json");
+        status::save(trip.world.disk, &trip.settings.layout, &path, &record::seal_record(PLAN_SCHEMA, self))
+    }
 }
 
 /// One entry as it was linked.
@@ -110,7 +132,7 @@ impl Walk<'_, '_> {
         let planned = self.files.get(path.as_str());
         match planned.map(|f| (f.change, &f.found)) {
             Some((Change::Add | Change::Replace | Change::Remove, _)) => return Ok(()),
-            Some((Change::Keep, Some(found))) if !survey::unchanged(Some(meta), found) => return Err(changed_meanwhile(from).into()),
+            Some((Change::Keep, Some(found))) if !survey::unchanged(Some(meta), found) => return Err(survey::changed_meanwhile(from).into()),
             Some((Change::Keep | Change::KeepEdited, _)) => {}
             // listed before, gone when we looked, and back now: somebody works on it
             Some((Change::Gone, _)) => {}

@@ -6,14 +6,16 @@
 
 /// Looking at the device.
 pub mod survey;
-/// What the staged trees link in.
-pub mod clone;
 /// A transaction: plan and journal on disk.
 pub mod begin;
-/// Backups.
-pub mod backup;
+/// What the staged trees link in.
+pub mod clone;
 /// Contents that are on the device already.
 pub mod at_hand;
+/// Backups.
+pub mod backup;
+/// What the state shows of other files.
+pub mod mirror;
 /// Contents that come from the source.
 pub mod fetch;
 /// Where a trip goes.
@@ -49,7 +51,7 @@ use semver::Version;
 use serde::Serialize;
 
 use crate::device::Settings;
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::event::{Event, Outcome, Phase, Sink};
 use crate::plan::{Action, Counts};
 use crate::state::State;
@@ -203,7 +205,7 @@ impl<'a> Trip<'a> {
         if self.world.clock.stops() == 0 {
             return Ok(());
         }
-        Err(Error::new(Code::Cancelled, "stopped before anything changed").hint("what was fetched is kept: run it again to go on from there"))
+        Err(crate::error::stopped())
     }
 }
 

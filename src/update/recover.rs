@@ -2,7 +2,7 @@
 //! here it is done.
 
 use super::begin::Tx;
-use super::{Report, Trip, apply, settle, switch};
+use super::{Report, Trip, apply, mirror, settle, switch};
 use crate::device::Layout;
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
@@ -133,7 +133,7 @@ fn nothing(trip: &mut Trip) -> Result<Recovered> {
         durable::remove_tree(disk, &dir, meta.dev).doing(|| format!("removing {}", dir.display()))?;
     }
     if trip.state.progress.take().is_some() {
-        settle::refresh(trip)?;
+        mirror::refresh(trip)?;
         trip.state.save(disk, &layout)?;
     }
     Ok(Recovered::Nothing)

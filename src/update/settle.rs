@@ -5,12 +5,11 @@ use std::path::Path;
 use chrono::Utc;
 
 use super::begin::Tx;
-use super::{Report, Trip, backup, carry, fetch, switch, trial};
+use super::{Report, Trip, backup, carry, fetch, mirror, switch, trial};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
-use crate::release::manifest;
 use crate::state::status::{self, LastResult, Quarantined};
 use crate::state::{Distrust, Row, history};
 use crate::world::{Disk, durable};
@@ -231,7 +230,7 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
     history::add(trip.world.disk, &trip.settings.layout, &Row { result: result.clone(), bytes_fetched: tx.fetched, bytes_written: tx.written })?;
     trip.state.last_result = Some(result.clone());
     trip.state.progress = None;
-    refresh(trip)?;
+    mirror::refresh(trip)?;
     trip.state.save(trip.world.disk, &trip.settings.layout)?;
     tx.end(trip)?;
     trip.log = None;
@@ -251,29 +250,6 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
         offline_seconds: result.offline_seconds,
         notes: tx.notes,
     })
-}
-
-/// Brings the parts of the state that mirror other files up to date.
-///
-/// # Errors
-/// They cannot be read.
-pub fn refresh(trip: &mut Trip) -> Result<()> {
-    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
-    let version = durable::read(disk, &layout.version(), 4096).doing(|| format!("reading {}", layout.version().display()))?;
-    trip.state.current = version.and_then(|b| manifest::version(String::from_utf8_lossy(&b).trim()).ok());
-    let backups = backup::list(disk, &layout)?;
-    trip.state.backup_path = backups.first().map(|b| b.dir.display().to_string());
-    trip.state.backups = backups.iter().map(backup::Backup::line).collect();
-    if let Ok(distrust) = Distrust::load(disk, &layout) {
-        trip.state.quarantined = distrust.quarantine;
-    }
-    let offered = trip.state.available.as_ref().map(|a| a.version.clone());
-    if offered.is_some() && offered <= trip.state.current {
-        trip.state.available = None;
-    }
-    let quarantined = |v: &semver::Version, m: &crate::release::Digest| trip.state.quarantined.iter().any(|q| q.version == *v && q.manifest_sha256 == Some(*m));
-    trip.state.update_available = trip.state.available.as_ref().is_some_and(|a| a.blocked.is_empty() && !quarantined(&a.version, &a.manifest_sha256));
-    Ok(())
 }
 
 /// A version for people.

@@ -65,7 +65,7 @@ fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Opt
             }
         }
     }
-    tx.save_clone_record(trip, &record)?;
+    record.save(trip)?;
     backup::make(trip, tx, old_manifest)?;
     seal(trip, tx, facts)?;
     Ok(())
@@ -112,7 +112,8 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
             trip.go_on()?;
             let staged = tx.staged(&unit, index, file);
             if let UnitWay::Exchange { beside, .. } = &unit.way {
-                at_hand::make_parents(trip.world.disk, beside, &file.inside, Some(owner))?;
+                durable::make_parents(trip.world.disk, beside, &file.inside, Some(owner))
+                    .doing(|| format!("making the folders above {}", beside.join(&file.inside).display()))?;
             }
             let want = file.want.clone().expect("a written file has a want");
             let (own, mode) = at_hand::attributes(&managed, owner, file, None);
@@ -152,7 +153,7 @@ fn keep_old(trip: &mut Trip, tx: &Tx, unit: &crate::journal::Unit, bases: &[std:
             survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(&live, &kept))?;
             let (mut writer, digest) = writer.finish();
             if digest != found.sha256 {
-                return Err(changed_meanwhile(&live));
+                return Err(survey::changed_meanwhile(&live));
             }
             writer.own(found.uid, found.gid, found.mode).doing(writing)?;
         }
@@ -187,7 +188,7 @@ fn seal(trip: &mut Trip, tx: &mut Tx, facts: &Facts) -> Result<()> {
             UnitWay::PerFile { .. } => continue,
         };
         if live.is_none() && staged.is_none() {
-            return Err(changed_meanwhile(&to));
+            return Err(survey::changed_meanwhile(&to));
         }
         if let UnitWay::Exchange { before, after, .. } = &mut tx.journal.units[index].way {
             (*before, *after) = (live, staged);
@@ -196,7 +197,7 @@ fn seal(trip: &mut Trip, tx: &mut Tx, facts: &Facts) -> Result<()> {
     sync(trip, tx)?;
     for unit in &tx.journal.units {
         if facts.units[unit.unit].exists != disk.meta(&unit.to).doing(|| format!("looking at {}", unit.to.display()))?.is_some() {
-            return Err(changed_meanwhile(&unit.to));
+            return Err(survey::changed_meanwhile(&unit.to));
         }
         for (_, file) in tx.changes(unit) {
             let live = survey::join(&unit.to, &file.inside);
@@ -206,7 +207,7 @@ fn seal(trip: &mut Trip, tx: &mut Tx, facts: &Facts) -> Result<()> {
                 None => file.change == Change::Add && meta.is_none_or(|m| m.kind == crate::world::Kind::Dir),
             };
             if !same {
-                return Err(changed_meanwhile(&live));
+                return Err(survey::changed_meanwhile(&live));
             }
         }
     }
@@ -239,10 +240,4 @@ pub fn sync(trip: &Trip, tx: &Tx) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Somebody works on a file that is about to be replaced: theirs must not be lost.
-pub fn changed_meanwhile(path: &Path) -> Error {
-    Error::refused(format!("{} was changed while the update was being prepared", path.display()))
-        .hint("nothing was changed; run it again when nobody edits the files")
 }

@@ -267,3 +267,9 @@ pub fn looks_unchanged(meta: Option<&Meta>, found: &Found) -> bool {
 pub fn matches(want: &Want, found: &Found) -> bool {
     found.sha256 == want.sha256 && want.mode.is_none_or(|m| m == found.mode)
 }
+
+/// Somebody works on a file that is about to be replaced: theirs must not be lost.
+pub fn changed_meanwhile(path: &Path) -> Error {
+    Error::refused(format!("{} was changed while the update was being prepared", path.display()))
+        .hint("nothing was changed; run it again when nobody edits the files")
+}

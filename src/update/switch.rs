@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::begin::Tx;
+use super::clone::{Clone, Linked};
 use super::{Trip, carry, stage, survey};
 use crate::error::{Doing, Error, Result};
 use crate::journal::{Finding, Side, Stage, Unit, UnitWay};
@@ -165,7 +166,7 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
             continue;
         }
         let live = survey::join(&unit.to, &file.inside);
-        super::at_hand::make_parents(disk, &unit.to, &file.inside, owner)?;
+        durable::make_parents(disk, &unit.to, &file.inside, owner).doing(|| format!("making the folders above {}", unit.to.join(&file.inside).display()))?;
         // edited since it was sealed: kept, because the old content beside it is another one
         let meta = disk.meta(&live).doing(doing)?;
         let as_found = file.found.as_ref().is_none_or(|f| survey::looks_unchanged(meta.as_ref(), f));
@@ -185,7 +186,7 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
 fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]) -> Result<()> {
     let disk = trip.world.disk;
     let owner = owner_of(disk, unit)?;
-    let record = tx.clone_record(trip)?;
+    let record = Clone::load(trip)?;
     let none = std::collections::BTreeMap::new();
     let before = record.units.get(&unit.unit).unwrap_or(&none);
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Add) {
@@ -206,7 +207,7 @@ fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
         if disk.meta(&kept).doing(doing)?.is_none() {
             continue;
         }
-        super::at_hand::make_parents(disk, &unit.to, &file.inside, owner)?;
+        durable::make_parents(disk, &unit.to, &file.inside, owner).doing(|| format!("making the folders above {}", unit.to.join(&file.inside).display()))?;
         disk.rename(&kept, &survey::join(&unit.to, &file.inside), false).doing(doing)?;
     }
     Ok(())
@@ -227,7 +228,7 @@ fn owner_of(disk: &dyn Disk, unit: &Unit) -> Result<Option<(u32, u32)>> {
 }
 
 /// Folders that held only this file go with it; a folder that holds anything stays, and so do those named.
-fn remove_empty_parents(disk: &dyn Disk, unit: &Unit, file: &Planned, stay: &std::collections::BTreeMap<String, super::clone::Linked>) -> Result<()> {
+fn remove_empty_parents(disk: &dyn Disk, unit: &Unit, file: &Planned, stay: &std::collections::BTreeMap<String, Linked>) -> Result<()> {
     use std::io::ErrorKind as K;
     let mut inside = file.inside.as_str();
     while let Some((folder, _)) = inside.rsplit_once('/').filter(|(folder, _)| !stay.contains_key(*folder)) {

@@ -82,6 +82,24 @@ pub fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the folders above `inside` below `root`, which is there. Existing ones are left alone; new ones get the owner, if one is named.
+/// Not durable by itself.
+///
+/// # Errors
+/// What the disk says.
+pub fn make_parents(disk: &dyn Disk, root: &Path, inside: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
+    for end in inside.match_indices('/').map(|(i, _)| i) {
+        let dir = root.join(&inside[..end]);
+        if disk.meta(&dir)?.is_none_or(|m| m.kind != Kind::Dir) {
+            disk.mkdir(&dir, 0o755)?;
+            if let Some((uid, gid)) = owner {
+                disk.own_dir(&dir, uid, gid, 0o755)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Makes a folder and those above it that are missing, each durably; folders that exist keep their mode.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::Code;
 use crate::plan::{Found, UnitFacts, VolumeFacts, Way};
 use crate::release::manifest::Requires;
 
