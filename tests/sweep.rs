@@ -175,7 +175,8 @@ impl Sweep {
         for (of, errno) in ["ENOSPC", "EIO", "EROFS"].into_iter().enumerate() {
             self.run(&format!("failed with {errno}"), &sample(SAMPLE, of), |_| Fault::Error(errno), Self::told_the_truth);
             let mut lasting = sample(SAMPLE / 4, of);
-            lasting.extend(self.calls.iter().filter(|c| syncs_folder(c)).cloned());
+            let more: Vec<Call> = self.calls.iter().filter(|c| syncs_folder(c) && !lasting.contains(c)).cloned().collect();
+            lasting.extend(more);
             self.run(&format!("failed with {errno} from then on"), &lasting, |_| Fault::ErrorFromThen(errno), Self::told_the_truth);
         }
     }

@@ -171,6 +171,7 @@ impl Board {
 impl Drop for Board {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            super::mounts::unmount_below(&self.root);
             let _ = fs::remove_dir_all(&self.root);
         }
     }

@@ -53,3 +53,15 @@ pub fn ext4(at: &Path, megabytes: u64) {
     // nobody's business here
     let _ = std::fs::remove_dir(at.join("lost+found"));
 }
+
+/// Takes away what the test mounted below a folder, the last first.
+pub fn unmount_below(folder: &Path) {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = mounts.lines().rev().filter_map(|l| l.split(' ').nth(4));
+    for point in points.filter(|p| Path::new(p).starts_with(folder)) {
+        let _ = Command::new("umount").args(["--lazy", point]).status();
+    }
+}
