@@ -82,11 +82,11 @@ impl Hands {
         }
     }
 
-    /// The phase that the board's state tells.
+    /// The phase that the board tells.
     fn phase(&self) -> Option<String> {
-        let text = std::fs::read(Layout::new(&self.root).state()).ok()?;
-        let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        Some(state["progress"]["phase"].as_str()?.to_owned())
+        let text = std::fs::read(Layout::new(&self.root).progress()).ok()?;
+        let progress: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        Some(progress["phase"].as_str()?.to_owned())
     }
 
     fn show(&self, words: &[&str]) {

@@ -36,6 +36,8 @@ paths! {
     trust = "var/lib/pikit-update/trust.json";
     /// The generation before it.
     trust_previous = "var/lib/pikit-update/trust.previous.json";
+    /// How far the running transaction is; in memory on a real board, so that telling it costs the card nothing.
+    progress = "run/pikit-update/progress.json";
     /// Space kept for the records of a rollback on a full disk.
     reserve = "var/lib/pikit-update/reserve";
     /// What was fetched and is not used yet, a folder a version.

@@ -203,6 +203,28 @@ impl Default for State {
     }
 }
 
+impl Progress {
+    /// How far the running transaction is, if there is one and it can be read.
+    pub fn load(disk: &dyn Disk, layout: &Layout) -> Option<Self> {
+        let bytes = durable::read(disk, &layout.progress(), 64 << 10).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+    /// Tells it. Not durable and never a failure: it is a view, the truth is the journal.
+    pub fn tell(&self, disk: &dyn Disk, layout: &Layout) {
+        let (path, fresh) = (layout.progress(), layout.progress().with_extension("new"));
+        let bytes = serde_json::to_vec(self).expect("progress is plain data");
+        let _ = durable::make_dirs(disk, path.parent().expect("it lies in a folder"), 0o755)
+            .and_then(|()| durable::remove(disk, &fresh))
+            .and_then(|()| disk.create(&fresh, 0o644))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
+            .and_then(|()| disk.rename(&fresh, &path, false));
+    }
+    /// Forgets it.
+    pub fn forget(disk: &dyn Disk, layout: &Layout) {
+        let _ = durable::remove(disk, &layout.progress());
+    }
+}
+
 /// A state as read, with what to say about the file.
 pub struct Loaded {
     /// The state; the default one if there is no good one.
@@ -219,7 +241,8 @@ impl State {
     pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Loaded> {
         let path = layout.state();
         let Some(bytes) = durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))? else {
-            return Ok(Loaded { state: State::default(), trouble: None });
+            let state = State { progress: Progress::load(disk, layout), ..State::default() };
+            return Ok(Loaded { state, trouble: None });
         };
         #[derive(Deserialize)]
         struct Peek {
@@ -227,19 +250,22 @@ impl State {
         }
         let trouble = match serde_json::from_slice::<Peek>(&bytes) {
             Ok(peek) if peek.schema > SCHEMA => format!("{} was written by a newer updater (format {})", path.display(), peek.schema),
-            _ => match serde_json::from_slice(&bytes) {
-                Ok(state) => return Ok(Loaded { state, trouble: None }),
+            _ => match serde_json::from_slice::<State>(&bytes) {
+                Ok(mut state) => {
+                    state.progress = Progress::load(disk, layout);
+                    return Ok(Loaded { state, trouble: None });
+                }
                 Err(e) => format!("{} is damaged ({e})", path.display()),
             },
         };
         Ok(Loaded { state: State::default(), trouble: Some(trouble) })
     }
-    /// Writes the state durably.
+    /// Writes the state durably; how far a transaction is has its own file.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, disk: &dyn Disk, layout: &Layout) -> Result<()> {
-        let mut bytes = serde_json::to_vec(self).expect("a state is plain data");
+        let mut bytes = serde_json::to_vec(&State { progress: None, ..self.clone() }).expect("a state is plain data");
         bytes.push(b'\n');
         save(disk, layout, &layout.state(), &bytes)
     }

@@ -13,7 +13,7 @@ use super::Trip;
 use super::begin::Tx;
 use super::survey::{self, CHUNK, CopyError};
 use crate::error::{Doing, Error, Result};
-use crate::event::{Event, Phase};
+use crate::event::Phase;
 use crate::quantity::bytes;
 use crate::release::bundle::{self, BundleError, Head};
 use crate::release::{Digest, Manifest, ReleasePath, digest::Hashing, manifest};
@@ -140,7 +140,7 @@ fn stream(trip: &mut Trip, from: From, start: u64, validator: Option<&str>, miss
                 missing.remove(sha256);
             }
         }
-        trip.event(Event::Progress { phase: Phase::Downloading, bytes_done: began_at + count.get(), bytes_total: total.unwrap_or(0) });
+        trip.moved(Phase::Downloading, began_at + count.get(), total.unwrap_or(0));
         Ok(())
     });
     *fetched += count.get();
@@ -174,7 +174,7 @@ fn take(
         told += n;
         if told >= 1 << 20 {
             told = 0;
-            trip.event(Event::Progress { phase: Phase::Downloading, bytes_done: began_at + count.get(), bytes_total: total.unwrap_or(0) });
+            trip.moved(Phase::Downloading, began_at + count.get(), total.unwrap_or(0));
         }
         trip.go_on()
     });

@@ -47,6 +47,8 @@ mod saves;
 #[cfg(test)]
 mod story;
 
+use std::time::Duration;
+
 use semver::Version;
 use serde::Serialize;
 
@@ -58,6 +60,9 @@ use crate::state::State;
 use crate::state::log::Log;
 use crate::world::World;
 use crate::world::lock::Locked;
+
+/// How often outsiders are told how far a download is.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What every step of the trip is handed.
 pub struct Trip<'a> {
@@ -73,6 +78,8 @@ pub struct Trip<'a> {
     pub state: State,
     /// The log of the running transaction.
     pub log: Option<Log>,
+    /// When outsiders were last told how far it is.
+    pub told: Duration,
 }
 
 /// How a command ended.
@@ -137,7 +144,7 @@ impl<'a> Trip<'a> {
     /// The state's folder cannot be read or written.
     pub fn new(world: World<'a>, settings: &'a Settings, locked: &'a Locked, sink: &'a mut dyn Sink) -> Result<Self> {
         let loaded = State::load(world.disk, &settings.layout)?;
-        let mut trip = Trip { world, settings, locked: Some(locked), sink, state: loaded.state, log: None };
+        let mut trip = Trip { world, settings, locked: Some(locked), sink, state: loaded.state, log: None, told: Duration::ZERO };
         if let Some(trouble) = loaded.trouble {
             let aside = settings.layout.state().with_extension(format!("json.aside-{}", world.clock.now().format("%Y%m%dT%H%M%SZ")));
             crate::error::Doing::doing(world.disk.rename(&settings.layout.state(), &aside, false), || {
@@ -154,7 +161,7 @@ impl<'a> Trip<'a> {
     /// The state cannot be read.
     pub fn looking(world: World<'a>, settings: &'a Settings, sink: &'a mut dyn Sink) -> Result<Self> {
         let loaded = State::load(world.disk, &settings.layout)?;
-        let mut trip = Trip { world, settings, locked: None, sink, state: loaded.state, log: None };
+        let mut trip = Trip { world, settings, locked: None, sink, state: loaded.state, log: None, told: Duration::ZERO };
         if let Some(trouble) = loaded.trouble {
             trip.warn(trouble);
         }
@@ -185,8 +192,27 @@ impl<'a> Trip<'a> {
             progress.phase = phase;
             progress.message = message;
             progress.percent = percent(phase);
-            // a view of the truth, which is the journal: a state that cannot be written does not stop the trip
-            let _ = self.state.save(self.world.disk, &self.settings.layout);
+            (progress.bytes_done, progress.bytes_total) = (0, 0);
+        }
+        self.tell();
+    }
+    /// Writes down how far the running transaction is, for whoever looks from outside.
+    fn tell(&mut self) {
+        if let (Some(progress), Some(_)) = (&self.state.progress, self.locked) {
+            progress.tell(self.world.disk, &self.settings.layout);
+        }
+        self.told = self.world.clock.monotonic();
+    }
+    /// Bytes moved on. Told to the sink each time, and to outsiders now and then.
+    pub fn moved(&mut self, phase: Phase, bytes_done: u64, bytes_total: u64) {
+        self.event(Event::Progress { phase, bytes_done, bytes_total });
+        if let Some(progress) = &mut self.state.progress {
+            (progress.bytes_done, progress.bytes_total) = (bytes_done, bytes_total);
+            let (from, to) = (percent(Phase::Downloading), percent(Phase::Verifying));
+            progress.percent = from + (u64::from(to - from) * bytes_done.min(bytes_total) / bytes_total.max(1)) as u8;
+            if self.world.clock.monotonic().saturating_sub(self.told) >= TELL_EVERY {
+                self.tell();
+            }
         }
     }
     /// Worth knowing.

@@ -2,11 +2,12 @@
 //! here it is done.
 
 use super::begin::Tx;
-use super::{Report, Trip, apply, mirror, settle, switch};
+use super::{Report, Trip, apply, settle, switch};
 use crate::device::Layout;
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
 use crate::journal::{self, Recovery, Stage};
+use crate::state::status::Progress;
 use crate::world::{Disk, durable};
 
 /// What recovery found and did.
@@ -133,8 +134,7 @@ fn nothing(trip: &mut Trip) -> Result<Recovered> {
         durable::remove_tree(disk, &dir, meta.dev).doing(|| format!("removing {}", dir.display()))?;
     }
     if trip.state.progress.take().is_some() {
-        mirror::refresh(trip)?;
-        trip.state.save(disk, &layout)?;
+        Progress::forget(disk, &layout);
     }
     Ok(Recovered::Nothing)
 }

@@ -10,7 +10,7 @@ use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
-use crate::state::status::{self, LastResult, Quarantined};
+use crate::state::status::{self, LastResult, Progress, Quarantined};
 use crate::state::{Distrust, Row, history};
 use crate::world::{Disk, durable};
 
@@ -230,6 +230,7 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
     history::add(trip.world.disk, &trip.settings.layout, &Row { result: result.clone(), bytes_fetched: tx.fetched, bytes_written: tx.written })?;
     trip.state.last_result = Some(result.clone());
     trip.state.progress = None;
+    Progress::forget(trip.world.disk, &trip.settings.layout);
     mirror::refresh(trip)?;
     trip.state.save(trip.world.disk, &trip.settings.layout)?;
     tx.end(trip)?;
