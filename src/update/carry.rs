@@ -17,6 +17,8 @@ use crate::world::{Disk, Kind, Meta};
 
 /// Prefix of a name that is being removed: first out of the way of everybody, then looked at, then unlinked.
 const GRAVE: &str = ".pikit-grave.";
+/// Longest name on Linux's file systems, bytes.
+const NAME_MAX: usize = 255;
 
 /// The live and the idle tree of one managed folder.
 struct Trees<'t> {
@@ -28,6 +30,16 @@ struct Trees<'t> {
     /// Whether the idle tree is the old one.
     idle_is_old: bool,
     moved: Vec<String>,
+}
+
+/// The n-th name beside `name` for what has to make room, cut where it would be longer than a name can be.
+pub fn kept_name(name: &str, n: u32) -> String {
+    let end = if n == 1 { ".pikit-kept".to_owned() } else { format!(".pikit-kept.{n}") };
+    let mut cut = name.len().min(NAME_MAX - end.len());
+    while !name.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    format!("{}{end}", &name[..cut])
 }
 
 /// Carries over what was saved into the idle trees of all exchanged folders.
@@ -179,7 +191,7 @@ impl Trees<'_> {
         let folder = self.live.join(path);
         let folder = folder.parent().unwrap_or(&self.live).to_owned();
         for n in 1.. {
-            let kept = if n == 1 { format!("{name}.pikit-kept") } else { format!("{name}.pikit-kept.{n}") };
+            let kept = kept_name(name, n);
             match self.disk.rename(idle, &folder.join(&kept), true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
@@ -282,9 +294,15 @@ impl Trees<'_> {
             return self.disk.unlink(idle);
         }
         let name = self.live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let kept = self.live.with_file_name(format!("{name}.pikit-kept"));
-        self.disk.rename(idle, &kept, false)?;
-        self.moved.push(kept.display().to_string());
+        for n in 1.. {
+            let kept = self.live.with_file_name(kept_name(&name, n));
+            match self.disk.rename(idle, &kept, true) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                other => other?,
+            }
+            self.moved.push(kept.display().to_string());
+            return Ok(());
+        }
         Ok(())
     }
     /// Whether a listed file of the idle tree is what was found or staged there, rather than an edit made while the update ran.

@@ -52,8 +52,11 @@ pub fn back(trip: &mut Trip, tx: &Tx) -> Result<()> {
     let disk = trip.world.disk;
     for unit in tx.journal.units.iter().rev() {
         match &unit.way {
-            UnitWay::Exchange { beside, before, after } if find(disk, tx, unit)?.side == Side::New => {
-                exchange(disk, &unit.to, beside, after.is_some(), before.is_some()).doing(|| format!("returning {} to the old tree", unit.to.display()))?;
+            UnitWay::Exchange { beside, .. } if find(disk, tx, unit)?.side == Side::New => {
+                let doing = || format!("returning {} to the old tree", unit.to.display());
+                // as it is, not as it was left: somebody may have removed it, or made what was to go anew
+                let (is_here, is_beside) = (disk.meta(&unit.to).doing(doing)?.is_some(), disk.meta(beside).doing(doing)?.is_some());
+                exchange(disk, &unit.to, beside, is_here, is_beside).doing(doing)?;
             }
             UnitWay::Exchange { .. } => {}
             UnitWay::PerFile { bases } => place_old(trip, tx, unit, bases)?,
@@ -98,23 +101,19 @@ pub fn find(disk: &dyn Disk, tx: &Tx, unit: &Unit) -> Result<Finding> {
             }
             let (live, idle) = (look(&unit.to)?.map(|m| m.ino), look(beside)?.map(|m| m.ino));
             let side = match (before, after) {
+                _ if live.is_some() && live == *after => Side::New,
+                _ if live.is_some() && live == *before => Side::Old,
+                // saved by rename, removed or made anew since: what lies beside it tells which side that was
+                (_, Some(_)) if idle == *after => Side::Old,
+                (Some(_), _) if idle == *before => Side::New,
+                // what lay beside it is gone when all is over, and only then
+                _ if matches!(tx.journal.stage, Stage::Confirming { carried: true }) => Side::New,
+                _ if matches!(tx.journal.stage, Stage::RollingBack { carried: true, .. }) => Side::Old,
                 // a path that appears or goes: there or not is all there is to know
-                (None, _) => {
-                    if live.is_some() {
-                        Side::New
-                    } else {
-                        Side::Old
-                    }
-                }
-                (_, None) => {
-                    if live.is_none() {
-                        Side::New
-                    } else {
-                        Side::Old
-                    }
-                }
-                _ if live == *after => Side::New,
-                _ if live == *before => Side::Old,
+                (None, _) if live.is_some() => Side::New,
+                (None, _) => Side::Old,
+                (_, None) if live.is_none() => Side::New,
+                (_, None) => Side::Old,
                 _ => Side::Unknown,
             };
             let sealed = after.is_none() || idle == *after;
