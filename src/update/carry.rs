@@ -282,6 +282,11 @@ impl Trees<'_> {
             let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.disk.meta(&self.live.join(&path))?.is_some_and(|m| m.ino == meta.ino);
             if !known {
                 self.save(&grave, &path, &meta)?;
+                // whatever the reason: what is nowhere else is not removed
+                let still_here = self.disk.meta(&grave)?.is_some_and(|m| m.ino == meta.ino);
+                if still_here && self.disk.meta(&self.live.join(&path))?.is_none_or(|m| m.ino != meta.ino) {
+                    return Err(io::Error::other(format!("{path} cannot be carried over")));
+                }
             }
             crate::world::durable::remove(self.disk, &grave)?;
         }
@@ -330,6 +335,13 @@ impl Trees<'_> {
     }
     /// The folders above an entry, in the live tree, made like those of the idle tree.
     fn make_parents(&self, path: &str) -> io::Result<()> {
+        // a first install that returns leaves no folder, and somebody may have saved into it
+        if self.disk.meta(&self.live)?.is_none() {
+            self.disk.mkdir(&self.live, 0o755)?;
+            if let Some(like) = self.disk.meta(&self.idle)? {
+                self.disk.own_dir(&self.live, like.uid, like.gid, like.mode)?;
+            }
+        }
         for end in path.match_indices('/').map(|(i, _)| i) {
             let dir = self.live.join(&path[..end]);
             if self.disk.meta(&dir)?.is_none() {
