@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::rig::{Deed, Made, board, leftovers, made, run, write};
 use crate::event::Outcome;
 use crate::world::sim::{Cut, SimDisk};
@@ -142,4 +144,27 @@ fn what_is_saved_into_a_first_install_that_fails_stays() {
         }
     }
     assert!(saved > 10, "{saved}");
+}
+
+/// The second path refuses the exchange after the first was made; power goes while all is put back.
+#[test]
+fn power_lost_while_a_refused_exchange_is_put_back_deletes_nothing() {
+    let base = board(SimDisk::new(), &old());
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&new())).unwrap();
+    for k in 0..dry.effects() {
+        let refused = base.clone();
+        refused.fail_after(k, Errno::XDEV);
+        let Ok(Some(_)) = run(&refused, &Deed::Apply(&new())) else { continue };
+        for j in k..k + 60 {
+            let disk = base.clone();
+            disk.fail_after(k, Errno::XDEV);
+            disk.cut_after(j);
+            let _ = run(&disk, &Deed::Apply(&new()));
+            let disk = disk.after_power_cut(Cut::KeepAll);
+            run(&disk, &Deed::Recover).unwrap_or_else(|e| panic!("refused at {k}, cut at {j}: {e}"));
+            assert_eq!(read(&disk, "/srv/web/mine.txt").as_deref(), Some("mine"), "refused at {k}, cut at {j}");
+            assert_eq!(read(&disk, "/srv/web/mine/deep.txt").as_deref(), Some("deep"), "refused at {k}, cut at {j}");
+        }
+    }
 }
