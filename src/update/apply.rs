@@ -218,6 +218,11 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
     tx.journal.switched = Some(trip.world.clock.now());
     if let Err(error) = tx.enter(trip, Stage::Switching) {
         tx.journal.switched = None;
+        // it may be on disk all the same: what it counts on stays until the journal says otherwise
+        if let Err(second) = tx.save(trip) {
+            trip.warn(format!("tidying up: {}", second.message()));
+            return Err(error);
+        }
         return Err(abandoned(trip, tx, error));
     }
     match switch::forward(trip, &tx) {
