@@ -190,3 +190,43 @@ fn one_failed_sync_and_then_a_power_cut_leave_one_tree() {
         }
     }
 }
+
+fn file_by_file() -> SimDisk {
+    board(SimDisk::with_volumes(&[("/srv", false, 1 << 40)]), &old())
+}
+
+#[test]
+fn file_by_file_an_edit_of_a_file_that_is_replaced_is_live_or_kept() {
+    at_every_effect(&file_by_file(), &Deed::Apply(&new()), |d| write(d, "/srv/web/index.html", "mine"), |disk, _, words| {
+        assert!(!places(disk, "mine").is_empty(), "{words}: lost");
+    });
+}
+
+#[test]
+fn file_by_file_an_edit_of_a_file_that_goes_is_live_or_kept() {
+    at_every_effect(&file_by_file(), &Deed::Apply(&new()), |d| write(d, "/srv/web/gone/away.js", "mine"), |disk, _, words| {
+        assert!(!places(disk, "mine").is_empty(), "{words}: lost");
+    });
+}
+
+#[test]
+fn file_by_file_a_file_made_where_a_new_one_comes_is_live_or_kept() {
+    at_every_effect(&file_by_file(), &Deed::Apply(&new()), |d| write(d, "/srv/web/js/app.js", "mine"), |disk, _, words| {
+        assert!(!places(disk, "mine").is_empty(), "{words}: lost");
+    });
+}
+
+#[test]
+fn file_by_file_what_is_edited_in_a_trial_survives_the_return() {
+    for path in ["/srv/web/index.html", "/srv/web/gone/away.js", "/srv/web/sick.txt"] {
+        let sick = made("1.2.0", &[("web/index.html", "sick"), ("web/sick", "yes"), ("web/sick.txt", "x"), ("web/config.json!", "{}"), ("api.py", "sick api")]);
+        let dry = file_by_file();
+        run(&dry, &Deed::Apply(&sick)).unwrap();
+        for k in 0..dry.effects() {
+            let disk = file_by_file();
+            disk.meanwhile(k, move |d| write(d, path, "mine"));
+            let ended = run(&disk, &Deed::Apply(&sick));
+            assert!(!places(&disk, "mine").is_empty(), "{path} at {k}: lost; {ended:?}");
+        }
+    }
+}
