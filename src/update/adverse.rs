@@ -230,3 +230,21 @@ fn file_by_file_what_is_edited_in_a_trial_survives_the_return() {
         }
     }
 }
+
+#[test]
+fn names_as_long_as_names_can_be_are_no_obstacle() {
+    let disk = board(SimDisk::new(), &old());
+    let long = format!("/srv/web/{}", "n".repeat(255));
+    write_plain(&disk, &long, "a long name");
+    let report = run(&disk, &Deed::Apply(&new())).unwrap().unwrap();
+    assert_eq!(report.code, 0, "{report:?}");
+    assert_eq!(run(&disk, &Deed::Apply(&sick())).unwrap().unwrap().code, 6);
+    assert_eq!(read(&disk, &long).as_deref(), Some("a long name"));
+    assert_eq!(leftovers(&disk), Vec::<std::path::PathBuf>::new());
+}
+
+/// Without the temporary name of [`write`].
+fn write_plain(disk: &SimDisk, path: &str, content: &str) {
+    let mut file = disk.create(Path::new(path), 0o600).unwrap();
+    std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+}

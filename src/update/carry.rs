@@ -3,7 +3,7 @@
 //! idle tree go. Every step is safe to be cut and done again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,19 @@ struct Trees<'t> {
     /// Whether the idle tree is the old one.
     idle_is_old: bool,
     moved: Vec<String>,
+}
+
+/// Where an entry is put out of reach. A name that is too long for that stays where it is: a save between the last look and the removal
+/// is the price.
+fn grave_of(at: &Path) -> PathBuf {
+    match at.file_name() {
+        Some(name) if GRAVE.len() + name.len() <= NAME_MAX => {
+            let mut grave = OsString::from(GRAVE);
+            grave.push(name);
+            at.with_file_name(grave)
+        }
+        _ => at.to_owned(),
+    }
 }
 
 /// The n-th name beside `name` for what has to make room, cut where it would be longer than a name can be.
@@ -232,12 +245,15 @@ impl Trees<'_> {
     /// Deletes one live entry, out of reach first: if somebody has saved a new one under the name by then, it goes back.
     fn delete(&mut self, live: &Path, path: &str, ino: u64) -> io::Result<()> {
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        let grave = live.with_file_name(format!("{GRAVE}{name}"));
-        match self.disk.rename(live, &grave, false) {
+        let grave = grave_of(live);
+        match if grave == live { Ok(()) } else { self.disk.rename(live, &grave, false) } {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
         if self.disk.meta(&grave)?.is_some_and(|m| m.ino != ino) {
+            if grave == live {
+                return Ok(());
+            }
             return match self.disk.rename(&grave, live, true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => self.keep_beside(&grave, path, &name),
                 other => other,
@@ -271,7 +287,7 @@ impl Trees<'_> {
                 continue;
             }
             // out of reach first: between a look and an unlink somebody could save under the name
-            let grave = dir.join(format!("{GRAVE}{name}"));
+            let grave = grave_of(&dir.join(&name));
             if at != grave {
                 match self.disk.rename(&at, &grave, false) {
                     Err(e) if e.kind() == ErrorKind::NotFound => continue,
