@@ -229,8 +229,10 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
         Ok(()) => Ok(Live::On(Box::new(tx))),
         Err(NotSwitched::Refused(unit, why)) => {
             let reason = format!("going file by file: {why}");
-            tx.enter(trip, Stage::RollingBack { reason, quarantine: false, carried: false })?;
+            tx.enter(trip, Stage::RollingBack { reason: reason.clone(), quarantine: false, carried: false })?;
             switch::back(trip, &tx)?;
+            // before the idle tree goes: what is missing from it afterwards was not deleted by a person
+            tx.enter(trip, Stage::RollingBack { reason, quarantine: false, carried: true })?;
             carry::bury(trip, &tx, false)?;
             settle::discard(trip, &tx)?;
             tx.end(trip)?;

@@ -3,7 +3,7 @@
 //! idle tree go. Every step is safe to be cut and done again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ use crate::world::{Disk, Kind, Meta};
 const GRAVE: &str = ".pikit-grave.";
 /// How often an idle tree is emptied before whoever keeps filling it has won: a second or two.
 const BURIALS: u32 = 10_000;
+/// Longest name on Linux's file systems, bytes.
+const NAME_MAX: usize = 255;
 
 /// The live and the idle tree of one managed folder.
 struct Trees<'t> {
@@ -30,6 +32,29 @@ struct Trees<'t> {
     /// Whether the idle tree is the old one.
     idle_is_old: bool,
     moved: Vec<String>,
+}
+
+/// Where an entry is put out of reach. A name that is too long for that stays where it is: a save between the last look and the removal
+/// is the price.
+fn grave_of(at: &Path) -> PathBuf {
+    match at.file_name() {
+        Some(name) if GRAVE.len() + name.len() <= NAME_MAX => {
+            let mut grave = OsString::from(GRAVE);
+            grave.push(name);
+            at.with_file_name(grave)
+        }
+        _ => at.to_owned(),
+    }
+}
+
+/// The n-th name beside `name` for what has to make room, cut where it would be longer than a name can be.
+pub fn kept_name(name: &str, n: u32) -> String {
+    let end = if n == 1 { ".pikit-kept".to_owned() } else { format!(".pikit-kept.{n}") };
+    let mut cut = name.len().min(NAME_MAX - end.len());
+    while !name.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    format!("{}{end}", &name[..cut])
 }
 
 /// Carries over what was saved into the idle trees of all exchanged folders.
@@ -181,7 +206,7 @@ impl Trees<'_> {
         let folder = self.live.join(path);
         let folder = folder.parent().unwrap_or(&self.live).to_owned();
         for n in 1.. {
-            let kept = if n == 1 { format!("{name}.pikit-kept") } else { format!("{name}.pikit-kept.{n}") };
+            let kept = kept_name(name, n);
             match self.disk.rename(idle, &folder.join(&kept), true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
@@ -222,12 +247,15 @@ impl Trees<'_> {
     /// Deletes one live entry, out of reach first: if somebody has saved a new one under the name by then, it goes back.
     fn delete(&mut self, live: &Path, path: &str, ino: u64) -> io::Result<()> {
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        let grave = live.with_file_name(format!("{GRAVE}{name}"));
-        match self.disk.rename(live, &grave, false) {
+        let grave = grave_of(live);
+        match if grave == live { Ok(()) } else { self.disk.rename(live, &grave, false) } {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
         if self.disk.meta(&grave)?.is_some_and(|m| m.ino != ino) {
+            if grave == live {
+                return Ok(());
+            }
             return match self.disk.rename(&grave, live, true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => self.keep_beside(&grave, path, &name),
                 other => other,
@@ -261,7 +289,7 @@ impl Trees<'_> {
                 continue;
             }
             // out of reach first: between a look and an unlink somebody could save under the name
-            let grave = dir.join(format!("{GRAVE}{name}"));
+            let grave = grave_of(&dir.join(&name));
             if at != grave {
                 match self.disk.rename(&at, &grave, false) {
                     Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -272,6 +300,11 @@ impl Trees<'_> {
             let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.disk.meta(&self.live.join(&path))?.is_some_and(|m| m.ino == meta.ino);
             if !known {
                 self.save(&grave, &path, &meta)?;
+                // whatever the reason: what is nowhere else is not removed
+                let still_here = self.disk.meta(&grave)?.is_some_and(|m| m.ino == meta.ino);
+                if still_here && self.disk.meta(&self.live.join(&path))?.is_none_or(|m| m.ino != meta.ino) {
+                    return Err(io::Error::other(format!("{path} cannot be carried over")));
+                }
             }
             crate::world::durable::remove(self.disk, &grave)?;
         }
@@ -284,9 +317,15 @@ impl Trees<'_> {
             return self.disk.unlink(idle);
         }
         let name = self.live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let kept = self.live.with_file_name(format!("{name}.pikit-kept"));
-        self.disk.rename(idle, &kept, false)?;
-        self.moved.push(kept.display().to_string());
+        for n in 1.. {
+            let kept = self.live.with_file_name(kept_name(&name, n));
+            match self.disk.rename(idle, &kept, true) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                other => other?,
+            }
+            self.moved.push(kept.display().to_string());
+            return Ok(());
+        }
         Ok(())
     }
     /// Whether a listed file of the idle tree is what was found or staged there, rather than an edit made while the update ran.
@@ -314,6 +353,13 @@ impl Trees<'_> {
     }
     /// The folders above an entry, in the live tree, made like those of the idle tree.
     fn make_parents(&self, path: &str) -> io::Result<()> {
+        // a first install that returns leaves no folder, and somebody may have saved into it
+        if self.disk.meta(&self.live)?.is_none() {
+            self.disk.mkdir(&self.live, 0o755)?;
+            if let Some(like) = self.disk.meta(&self.idle)? {
+                self.disk.own_dir(&self.live, like.uid, like.gid, like.mode)?;
+            }
+        }
         for end in path.match_indices('/').map(|(i, _)| i) {
             let dir = self.live.join(&path[..end]);
             if self.disk.meta(&dir)?.is_none() {

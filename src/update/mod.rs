@@ -39,6 +39,8 @@ pub mod recover;
 /// Comparing with what is installed, and repair.
 pub mod verify;
 #[cfg(test)]
+mod adverse;
+#[cfg(test)]
 mod powercut;
 #[cfg(test)]
 mod rig;

@@ -53,8 +53,11 @@ pub fn back(trip: &mut Trip, tx: &Tx) -> Result<()> {
     let disk = trip.world.disk;
     for unit in tx.journal.units.iter().rev() {
         match &unit.way {
-            UnitWay::Exchange { beside, before, after } if find(disk, tx, unit)?.side == Side::New => {
-                exchange(disk, &unit.to, beside, after.is_some(), before.is_some()).doing(|| format!("returning {} to the old tree", unit.to.display()))?;
+            UnitWay::Exchange { beside, .. } if find(disk, tx, unit)?.side == Side::New => {
+                let doing = || format!("returning {} to the old tree", unit.to.display());
+                // as it is, not as it was left: somebody may have removed it, or made what was to go anew
+                let (is_here, is_beside) = (disk.meta(&unit.to).doing(doing)?.is_some(), disk.meta(beside).doing(doing)?.is_some());
+                exchange(disk, &unit.to, beside, is_here, is_beside).doing(doing)?;
             }
             UnitWay::Exchange { .. } => {}
             UnitWay::PerFile { bases } => place_old(trip, tx, unit, bases)?,
@@ -99,23 +102,19 @@ pub fn find(disk: &dyn Disk, tx: &Tx, unit: &Unit) -> Result<Finding> {
             }
             let (live, idle) = (look(&unit.to)?.map(|m| m.ino), look(beside)?.map(|m| m.ino));
             let side = match (before, after) {
+                _ if live.is_some() && live == *after => Side::New,
+                _ if live.is_some() && live == *before => Side::Old,
+                // saved by rename, removed or made anew since: what lies beside it tells which side that was
+                (_, Some(_)) if idle == *after => Side::Old,
+                (Some(_), _) if idle == *before => Side::New,
+                // what lay beside it is gone when all is over, and only then
+                _ if matches!(tx.journal.stage, Stage::Confirming { carried: true }) => Side::New,
+                _ if matches!(tx.journal.stage, Stage::RollingBack { carried: true, .. }) => Side::Old,
                 // a path that appears or goes: there or not is all there is to know
-                (None, _) => {
-                    if live.is_some() {
-                        Side::New
-                    } else {
-                        Side::Old
-                    }
-                }
-                (_, None) => {
-                    if live.is_none() {
-                        Side::New
-                    } else {
-                        Side::Old
-                    }
-                }
-                _ if live == *after => Side::New,
-                _ if live == *before => Side::Old,
+                (None, _) if live.is_some() => Side::New,
+                (None, _) => Side::Old,
+                (_, None) if live.is_none() => Side::New,
+                (_, None) => Side::Old,
                 _ => Side::Unknown,
             };
             let sealed = after.is_none() || idle == *after;
@@ -156,7 +155,12 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
     let owner = owner_of(disk, unit)?;
     for (_, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Remove) {
         let live = survey::join(&unit.to, &file.inside);
-        durable::remove(disk, &live).doing(|| format!("removing {}", live.display()))?;
+        let doing = || format!("removing {}", live.display());
+        let meta = disk.meta(&live).doing(doing)?;
+        if !file.found.as_ref().is_some_and(|f| survey::looks_unchanged(meta.as_ref(), f)) {
+            keep_edited(trip, &live)?;
+        }
+        durable::remove(disk, &live).doing(doing)?;
         remove_empty_parents(disk, unit, file, &Default::default())?;
     }
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.is_written()) {
@@ -167,16 +171,10 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
         }
         let live = survey::join(&unit.to, &file.inside);
         durable::make_parents(disk, &unit.to, &file.inside, owner).doing(|| format!("making the folders above {}", unit.to.join(&file.inside).display()))?;
-        // edited since it was sealed: kept, because the old content beside it is another one
+        // edited or made since it was sealed: kept, because the old content beside it is another one
         let meta = disk.meta(&live).doing(doing)?;
-        let as_found = file.found.as_ref().is_none_or(|f| survey::looks_unchanged(meta.as_ref(), f));
-        if let (false, Some(m)) = (as_found, meta)
-            && m.kind == Kind::File
-        {
-            let name = live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if disk.link(&live, &live.with_file_name(format!("{name}.pikit-kept"))).is_ok() {
-                trip.note(format!("{} was edited while the update ran; the edited one is kept as {name}.pikit-kept", live.display()));
-            }
+        if !file.found.as_ref().is_some_and(|f| survey::looks_unchanged(meta.as_ref(), f)) {
+            keep_edited(trip, &live)?;
         }
         disk.rename(&staged, &live, false).doing(doing)?;
     }
@@ -197,6 +195,7 @@ fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
         }
         // still staged: it never went live, and what is there is not ours
         if disk.meta(&tx.staged(unit, index, file)).doing(doing)?.is_none() {
+            keep_unless_ours(trip, &live, file)?;
             durable::remove(disk, &live).doing(doing)?;
         }
         remove_empty_parents(disk, unit, file, before)?;
@@ -208,7 +207,41 @@ fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
             continue;
         }
         durable::make_parents(disk, &unit.to, &file.inside, owner).doing(|| format!("making the folders above {}", unit.to.join(&file.inside).display()))?;
-        disk.rename(&kept, &survey::join(&unit.to, &file.inside), false).doing(doing)?;
+        let live = survey::join(&unit.to, &file.inside);
+        keep_unless_ours(trip, &live, file)?;
+        disk.rename(&kept, &live, false).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// On the way back: what is neither the new content nor the old one is a person's.
+fn keep_unless_ours(trip: &mut Trip, live: &Path, file: &Planned) -> Result<()> {
+    let disk = trip.world.disk;
+    let Some(meta) = disk.meta(live).doing(|| format!("looking at {}", live.display()))?.filter(|m| m.kind == Kind::File) else { return Ok(()) };
+    let is_old = file.found.as_ref().is_some_and(|f| survey::looks_unchanged(Some(&meta), f));
+    let is_new = || file.want.as_ref().map_or(Ok(false), |w| survey::hash(disk, live).map(|d| d == w.sha256));
+    if is_old || is_new()? { Ok(()) } else { keep_edited(trip, live) }
+}
+
+/// Gives a file that was edited while the update ran a name of its own, so that its old one can be used.
+fn keep_edited(trip: &mut Trip, live: &Path) -> Result<()> {
+    use std::io::ErrorKind as K;
+    let disk = trip.world.disk;
+    let doing = || format!("keeping what was edited of {}", live.display());
+    let Some(meta) = disk.meta(live).doing(doing)?.filter(|m| m.kind != Kind::Dir) else { return Ok(()) };
+    let name = live.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    for n in 1.. {
+        let name = carry::kept_name(&name, n);
+        let kept = live.with_file_name(&name);
+        // a second name first, so that there is never none; where there are no second names it moves
+        match disk.link(live, &kept).or_else(|e| if e.kind() == K::AlreadyExists { Err(e) } else { disk.rename(live, &kept, true) }) {
+            // of a run that was cut right after
+            Err(e) if e.kind() == K::AlreadyExists && disk.meta(&kept).doing(doing)?.is_some_and(|k| k.ino == meta.ino) => return Ok(()),
+            Err(e) if e.kind() == K::AlreadyExists => continue,
+            other => other.doing(doing)?,
+        }
+        trip.note(format!("{} was edited while the update ran; the edited one is kept as {name}", live.display()));
+        return Ok(());
     }
     Ok(())
 }

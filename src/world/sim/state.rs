@@ -117,6 +117,9 @@ impl State {
             return Err(Errno::INVAL);
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::BUSY) };
+        if name.len() > 255 {
+            return Err(Errno::NAMETOOLONG);
+        }
         let (vol, dir) = self.find(parent)?;
         Ok(Entry { vol, dir, name: name.to_owned(), id: self.child(vol, dir, name)? })
     }
