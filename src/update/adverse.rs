@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::rig::{Deed, Made, board, leftovers, made, run, tree, write};
 use crate::event::Outcome;
+use crate::release::Digest;
 use crate::world::sim::{Cut, SimDisk};
 use crate::world::{Disk, durable};
 
@@ -248,4 +249,22 @@ fn names_as_long_as_names_can_be_are_no_obstacle() {
 fn write_plain(disk: &SimDisk, path: &str, content: &str) {
     let mut file = disk.create(Path::new(path), 0o600).unwrap();
     std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+}
+
+/// Power goes while a repair is written; what was torn then must not be believed for ever.
+#[test]
+fn a_torn_piece_is_fetched_again() {
+    let base = board(SimDisk::new(), &old());
+    let home = "/var/tmp/pikit-update/1.1.0";
+    write(&base, &format!("{home}/{}", Digest::of(b"new!")), "ne");
+    let disk = base.clone();
+    let plan = super::rig::plan(&disk, &new());
+    assert_eq!(plan.fetch_bytes, Some(new().bundle.len() as u64), "a torn piece is no content");
+    assert_eq!(run(&disk, &Deed::Apply(&new())).unwrap().unwrap().code, 0);
+    // a repair asks the source only for what it does not have
+    let disk = base.clone();
+    write(&disk, "/srv/web/index.html", "drifted");
+    write(&disk, &format!("/var/tmp/pikit-update/1.0.0/{}", Digest::of(b"old")), "ol");
+    assert_eq!(super::rig::repair(&disk, &old()).unwrap().unwrap().code, 0);
+    assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("old"));
 }
