@@ -268,3 +268,24 @@ fn a_torn_piece_is_fetched_again() {
     assert_eq!(super::rig::repair(&disk, &old()).unwrap().unwrap().code, 0);
     assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("old"));
 }
+
+/// A deletion is made in two steps; power goes between them.
+#[test]
+fn a_deletion_that_is_carried_over_leaves_nothing_behind() {
+    let base = board(SimDisk::new(), &old());
+    write(&base, "/srv/web/unwanted.txt", "unwanted");
+    let base = base.clone();
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&new())).unwrap();
+    for k in 0..dry.effects() {
+        for after in 1..30 {
+            let disk = base.clone();
+            disk.meanwhile(k, |d| d.unlink(Path::new("/srv/web/unwanted.txt")).unwrap());
+            disk.cut_after(k + after);
+            let _ = run(&disk, &Deed::Apply(&new()));
+            let disk = disk.after_power_cut(Cut::KeepAll);
+            run(&disk, &Deed::Recover).unwrap();
+            assert_eq!(leftovers(&disk), Vec::<std::path::PathBuf>::new(), "deleted at {k}, cut {after} later");
+        }
+    }
+}

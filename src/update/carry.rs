@@ -229,8 +229,16 @@ impl Trees<'_> {
         }
         // When most of it is gone, or the idle tree itself, the card lost it rather than a person: nothing is deleted on that ground.
         let lost = self.disk.meta(&self.idle)?.is_none() || (gone.len() > 3 && gone.len() * 2 > self.linked.len());
-        for (path, linked) in gone.into_iter().filter(|_| !lost) {
+        for (path, linked) in gone {
             let live = self.live.join(path);
+            // of a run that was cut in between
+            let grave = grave_of(&live);
+            if grave != live {
+                self.settle_grave(&grave, &live, path, linked.ino)?;
+            }
+            if lost {
+                continue;
+            }
             match self.disk.meta(&live)? {
                 Some(m) if m.kind == Kind::Dir && linked.kind == Kind::Dir => match self.disk.rmdir(&live) {
                     Err(e) if !matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound | ErrorKind::AlreadyExists) => return Err(e),
@@ -244,22 +252,25 @@ impl Trees<'_> {
     }
     /// Deletes one live entry, out of reach first: if somebody has saved a new one under the name by then, it goes back.
     fn delete(&mut self, live: &Path, path: &str, ino: u64) -> io::Result<()> {
-        let name = path.rsplit('/').next().unwrap_or(path).to_owned();
         let grave = grave_of(live);
         match if grave == live { Ok(()) } else { self.disk.rename(live, &grave, false) } {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
-        if self.disk.meta(&grave)?.is_some_and(|m| m.ino != ino) {
-            if grave == live {
-                return Ok(());
-            }
-            return match self.disk.rename(&grave, live, true) {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.keep_beside(&grave, path, &name),
+        self.settle_grave(&grave, live, path, ino)
+    }
+    fn settle_grave(&mut self, grave: &Path, live: &Path, path: &str, ino: u64) -> io::Result<()> {
+        match self.disk.meta(grave)? {
+            Some(m) if m.ino == ino => crate::world::durable::remove(self.disk, grave),
+            Some(_) if grave != live => match self.disk.rename(grave, live, true) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+                    self.keep_beside(grave, path, &name)
+                }
                 other => other,
-            };
+            },
+            _ => Ok(()),
         }
-        crate::world::durable::remove(self.disk, &grave)
     }
     /// Removes what is known below an idle folder, and carries over what is not.
     fn bury(&mut self, dir: &Path, inside: &str) -> io::Result<()> {
