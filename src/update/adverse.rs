@@ -289,3 +289,30 @@ fn a_deletion_that_is_carried_over_leaves_nothing_behind() {
         }
     }
 }
+
+#[test]
+fn names_that_are_no_text_are_carried_over_as_they_are() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = |bytes: &[u8]| Path::new("/srv/web").join(std::ffi::OsStr::from_bytes(bytes));
+    let base = board(SimDisk::new(), &old());
+    for name in [b"caf\xe9.txt".as_slice(), b"caf\xe8.txt"] {
+        durable::save(&base, &odd(name), name, 0o600).unwrap();
+    }
+    let base = base.clone();
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&new())).unwrap();
+    let names = |disk: &SimDisk| disk.list(Path::new("/srv/web")).unwrap();
+    assert_eq!(names(&dry).len(), 7, "{:?}", names(&dry));
+    for k in 0..dry.effects() {
+        let disk = base.clone();
+        disk.meanwhile(k, move |d| {
+            durable::save(d, &odd(b"caf\xe9.txt"), b"saved meanwhile", 0o600).unwrap();
+            d.unlink(&odd(b"caf\xe8.txt")).unwrap();
+        });
+        run(&disk, &Deed::Apply(&new())).unwrap();
+        let content = durable::read(&disk, &odd(b"caf\xe9.txt"), 100).unwrap();
+        assert_eq!(content.as_deref(), Some(b"saved meanwhile".as_slice()), "saved at {k}: {:?}", names(&disk));
+        assert_eq!(disk.meta(&odd(b"caf\xe8.txt")).unwrap(), None, "deleted at {k}");
+        assert_eq!(names(&disk).len(), 6, "saved at {k}: {:?}", names(&disk));
+    }
+}

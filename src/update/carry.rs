@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::begin::Tx;
-use super::clone::Linked;
+use super::clone::{Linked, spell, unspell};
 use super::{Trip, survey};
 use crate::error::{Doing, Result};
 use crate::journal::UnitWay;
@@ -119,7 +119,8 @@ fn each(trip: &mut Trip, tx: &Tx, idle_is_old: bool, mut work: impl FnMut(&mut T
         };
         work(&mut trees).doing(|| format!("carrying over what was saved in {}", unit.to.display()))?;
         for path in std::mem::take(&mut trees.moved) {
-            trip.note(format!("{path} was saved while the update ran and is kept"));
+            let path = unspell(&path);
+            trip.note(format!("{} was saved while the update ran and is kept", path.display()));
         }
     }
     Ok(())
@@ -139,7 +140,7 @@ impl Trees<'_> {
                 }
                 continue;
             }
-            let live = self.live.join(&path);
+            let live = self.live.join(unspell(&path));
             match self.disk.meta(&live)?.map(|m| m.kind) {
                 Some(Kind::Dir) => self.over(&at, &path)?,
                 // a folder that is new goes over whole
@@ -160,7 +161,7 @@ impl Trees<'_> {
     }
     /// Brings one entry over, if it is new or changed.
     fn save(&mut self, idle: &Path, path: &str, meta: &Meta) -> io::Result<()> {
-        let live = self.live.join(path);
+        let live = self.live.join(unspell(path));
         let cloned = self.linked.get(path).map(|l| l.ino);
         let mut stale = BTreeSet::from_iter(cloned);
         loop {
@@ -201,11 +202,11 @@ impl Trees<'_> {
     /// Both sides have a new one: the idle tree's stays beside as `NAME.pikit-kept`.
     fn keep_beside(&mut self, idle: &Path, path: &str, name: &str) -> io::Result<()> {
         self.make_parents(path)?;
-        let folder = self.live.join(path);
+        let folder = self.live.join(unspell(path));
         let folder = folder.parent().unwrap_or(&self.live).to_owned();
         for n in 1.. {
             let kept = kept_name(name, n);
-            match self.disk.rename(idle, &folder.join(&kept), true) {
+            match self.disk.rename(idle, &folder.join(unspell(&kept)), true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(e) => return Err(e),
@@ -223,14 +224,14 @@ impl Trees<'_> {
     fn deletions(&mut self) -> io::Result<()> {
         let mut gone = Vec::new();
         for (path, linked) in self.linked.iter().rev() {
-            if self.disk.meta(&self.idle.join(path))?.is_none() {
+            if self.disk.meta(&self.idle.join(unspell(path)))?.is_none() {
                 gone.push((path, linked));
             }
         }
         // When most of it is gone, or the idle tree itself, the card lost it rather than a person: nothing is deleted on that ground.
         let lost = self.disk.meta(&self.idle)?.is_none() || (gone.len() > 3 && gone.len() * 2 > self.linked.len());
         for (path, linked) in gone {
-            let live = self.live.join(path);
+            let live = self.live.join(unspell(path));
             // of a run that was cut in between
             let grave = grave_of(&live);
             if grave != live {
@@ -278,7 +279,7 @@ impl Trees<'_> {
             let (at, name, path) = self.entry(dir, &name, inside);
             let Some(meta) = self.disk.meta(&at)? else { continue };
             if meta.kind == Kind::Dir {
-                if self.disk.meta(&self.live.join(&path))?.is_none() && !self.linked.contains_key(&path) && !self.has_listed_below(&path) {
+                if self.disk.meta(&self.live.join(unspell(&path)))?.is_none() && !self.linked.contains_key(&path) && !self.has_listed_below(&path) {
                     self.over(dir, inside)?;
                     continue;
                 }
@@ -298,7 +299,7 @@ impl Trees<'_> {
                 continue;
             }
             // out of reach first: between a look and an unlink somebody could save under the name
-            let grave = grave_of(&dir.join(&name));
+            let grave = grave_of(&dir.join(unspell(&name)));
             if at != grave {
                 match self.disk.rename(&at, &grave, false) {
                     Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -306,12 +307,12 @@ impl Trees<'_> {
                 }
             }
             let Some(meta) = self.disk.meta(&grave)? else { continue };
-            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.disk.meta(&self.live.join(&path))?.is_some_and(|m| m.ino == meta.ino);
+            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.disk.meta(&self.live.join(unspell(&path)))?.is_some_and(|m| m.ino == meta.ino);
             if !known {
                 self.save(&grave, &path, &meta)?;
                 // whatever the reason: what is nowhere else is not removed
                 let still_here = self.disk.meta(&grave)?.is_some_and(|m| m.ino == meta.ino);
-                if still_here && self.disk.meta(&self.live.join(&path))?.is_none_or(|m| m.ino != meta.ino) {
+                if still_here && self.disk.meta(&self.live.join(unspell(&path)))?.is_none_or(|m| m.ino != meta.ino) {
                     return Err(io::Error::other(format!("{path} cannot be carried over")));
                 }
             }
@@ -352,7 +353,7 @@ impl Trees<'_> {
     /// The entry's path on disk, its own name and its path inside, for a grave those of what lies in it.
     fn entry(&self, dir: &Path, name: &OsStr, inside: &str) -> (PathBuf, String, String) {
         let at = dir.join(name);
-        let name = name.to_string_lossy();
+        let name = spell(name);
         let name = name.strip_prefix(GRAVE).unwrap_or(&name).to_owned();
         let path = if inside.is_empty() { name.clone() } else { format!("{inside}/{name}") };
         (at, name, path)
@@ -370,10 +371,10 @@ impl Trees<'_> {
             }
         }
         for end in path.match_indices('/').map(|(i, _)| i) {
-            let dir = self.live.join(&path[..end]);
+            let dir = self.live.join(unspell(&path[..end]));
             if self.disk.meta(&dir)?.is_none() {
                 self.disk.mkdir(&dir, 0o755)?;
-                if let Some(like) = self.disk.meta(&self.idle.join(&path[..end]))? {
+                if let Some(like) = self.disk.meta(&self.idle.join(unspell(&path[..end])))? {
                     self.disk.own_dir(&dir, like.uid, like.gid, like.mode)?;
                 }
             }
