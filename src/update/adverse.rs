@@ -316,3 +316,12 @@ fn names_that_are_no_text_are_carried_over_as_they_are() {
         assert_eq!(names(&disk).len(), 6, "saved at {k}: {:?}", names(&disk));
     }
 }
+
+#[test]
+fn a_manifest_that_claims_more_bytes_than_there_are_is_refused() {
+    let disk = board(SimDisk::new(), &old());
+    let mut huge = new();
+    huge.manifest = String::from_utf8(huge.manifest).unwrap().replace(r#""size":4"#, &format!(r#""size":{}"#, u64::MAX)).into_bytes();
+    let error = run(&disk, &Deed::Apply(&huge)).unwrap_err();
+    assert!(matches!(error.code, crate::error::Code::Refused | crate::error::Code::Verification), "{error}");
+}
