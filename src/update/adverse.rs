@@ -325,3 +325,17 @@ fn a_manifest_that_claims_more_bytes_than_there_are_is_refused() {
     let error = run(&disk, &Deed::Apply(&huge)).unwrap_err();
     assert!(matches!(error.code, crate::error::Code::Refused | crate::error::Code::Verification), "{error}");
 }
+
+#[test]
+fn a_history_that_cannot_be_read_is_set_aside_and_bars_nobody() {
+    let disk = board(SimDisk::new(), &old());
+    let path = Path::new("/var/lib/pikit-update/history.jsonl");
+    durable::remove(&disk, path).unwrap();
+    disk.mkdir(path, 0o755).unwrap();
+    assert_eq!(run(&disk, &Deed::Apply(&new())).unwrap().unwrap().code, 0);
+    assert!(read(&disk, "/var/lib/pikit-update/history.jsonl").unwrap().contains("1.1.0"));
+    // nor does rubbish where downloads are kept
+    durable::remove(&disk, Path::new("/var/tmp/pikit-update")).unwrap();
+    write(&disk, "/var/tmp/pikit-update", "a file");
+    assert_eq!(run(&disk, &Deed::Rollback).unwrap().unwrap().code, 0);
+}

@@ -291,7 +291,8 @@ fn abandoned(trip: &mut Trip, tx: Tx, error: Error) -> Error {
 }
 
 fn propose(trip: &Trip, aim: &Aim, plan: &Plan) -> Result<Proposal> {
-    let rows = history::load(trip.world.disk, &trip.settings.layout)?;
+    // an estimate only: what cannot be read is no reason not to go on
+    let rows = history::load(trip.world.disk, &trip.settings.layout).unwrap_or_default();
     let expected_offline =
         rows.iter().rev().find(|r| r.result.outcome == Outcome::Confirmed && r.result.offline_seconds > 0.0).map(|r| r.result.offline_seconds);
     Ok(Proposal {
