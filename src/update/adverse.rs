@@ -339,3 +339,14 @@ fn a_history_that_cannot_be_read_is_set_aside_and_bars_nobody() {
     write(&disk, "/var/tmp/pikit-update", "a file");
     assert_eq!(run(&disk, &Deed::Rollback).unwrap().unwrap().code, 0);
 }
+
+#[test]
+fn a_rollback_from_a_damaged_record_can_itself_be_rolled_back() {
+    let disk = board(SimDisk::new(), &old());
+    run(&disk, &Deed::Apply(&new())).unwrap();
+    write(&disk, "/var/lib/pikit-update/installed.json", "{ torn");
+    assert_eq!(run(&disk, &Deed::Rollback).unwrap().unwrap().code, 0);
+    assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("old"));
+    assert_eq!(run(&disk, &Deed::Rollback).unwrap().unwrap().code, 0, "what was there before it has no manifest, and is a backup all the same");
+    assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("new!"));
+}

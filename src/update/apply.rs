@@ -129,6 +129,8 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
     let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
     let old_manifest =
         durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).doing(|| "reading the installed manifest".into())?;
+    // a damaged one describes nothing: the backup is then one of the files as they were found
+    let old_manifest = old_manifest.filter(|bytes| manifest::Manifest::parse(bytes).is_ok());
     let mut per_file = BTreeSet::new();
     let mut asked = false;
     loop {
