@@ -57,9 +57,6 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
     }
     if let Some(offer) = &offer {
         offer.notes.iter().for_each(|note| trip.note(note.clone()));
-        for passed_over in &offer.notes {
-            trip.note(passed_over.clone());
-        }
         believe(trip, offer)?;
     }
     Ok(offer)
