@@ -350,3 +350,28 @@ fn a_rollback_from_a_damaged_record_can_itself_be_rolled_back() {
     assert_eq!(run(&disk, &Deed::Rollback).unwrap().unwrap().code, 0, "what was there before it has no manifest, and is a backup all the same");
     assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("new!"));
 }
+
+/// What cannot give way is said before anything begins.
+#[test]
+fn a_folder_or_file_that_a_person_changed_does_not_give_way_to_the_other_kind() {
+    let refused = |disk: &SimDisk, release: &Made| {
+        let before = tree(disk);
+        let error = run(disk, &Deed::Apply(release)).unwrap_err();
+        assert_eq!(error.code, crate::error::Code::Refused, "{error}");
+        assert!(error.message().contains("where the release has the file"), "{error}");
+        assert_eq!(tree(disk), before);
+    };
+    let folder = made("1.0.0", &[("web/js/a.js", "a"), ("web/js/conf!", "c")]);
+    let file = made("1.1.0", &[("web/js", "one file")]);
+    let disk = board(SimDisk::new(), &folder);
+    durable::make_dirs(&disk, Path::new("/srv/web/js/empty"), 0o755).unwrap();
+    refused(&disk, &file);
+    let disk = board(SimDisk::new(), &folder);
+    write(&disk, "/srv/web/js/conf", "by hand");
+    refused(&disk, &file);
+    let disk = board(SimDisk::new(), &folder);
+    assert_eq!(run(&disk, &Deed::Apply(&file)).unwrap().unwrap().code, 0);
+    let disk = board(SimDisk::new(), &made("1.0.0", &[("web/js!", "c")]));
+    write(&disk, "/srv/web/js", "by hand");
+    refused(&disk, &made("1.1.0", &[("web/js/a.js", "a")]));
+}
