@@ -145,7 +145,7 @@ impl Plan {
             }
             counts.drifted += usize::from(file.drifted);
             if file.is_written() {
-                counts.bytes_written += file.want.as_ref().and_then(|w| w.size).unwrap_or(0);
+                counts.bytes_written = counts.bytes_written.saturating_add(file.want.as_ref().and_then(|w| w.size).unwrap_or(0));
             }
         }
         counts

@@ -41,7 +41,15 @@ pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Row>> {
 /// # Errors
 /// The file cannot be written.
 pub fn add(disk: &dyn Disk, layout: &Layout, row: &Row) -> Result<()> {
-    let mut rows = load(disk, layout)?;
+    let mut rows = match load(disk, layout) {
+        Ok(rows) => rows,
+        // a blemish on the card in here must not keep a healthy release from being confirmed
+        Err(e) => {
+            let path = layout.history();
+            disk.rename(&path, &path.with_extension("jsonl.unreadable"), false).map_err(|_| e)?;
+            Vec::new()
+        }
+    };
     if rows.iter().rev().take(8).any(|r| r.result.transaction == row.result.transaction) {
         return Ok(());
     }

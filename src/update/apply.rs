@@ -129,6 +129,8 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
     let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
     let old_manifest =
         durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).doing(|| "reading the installed manifest".into())?;
+    // a damaged one describes nothing: the backup is then one of the files as they were found
+    let old_manifest = old_manifest.filter(|bytes| manifest::Manifest::parse(bytes).is_ok());
     let mut per_file = BTreeSet::new();
     let mut asked = false;
     loop {
@@ -291,7 +293,8 @@ fn abandoned(trip: &mut Trip, tx: Tx, error: Error) -> Error {
 }
 
 fn propose(trip: &Trip, aim: &Aim, plan: &Plan) -> Result<Proposal> {
-    let rows = history::load(trip.world.disk, &trip.settings.layout)?;
+    // an estimate only: what cannot be read is no reason not to go on
+    let rows = history::load(trip.world.disk, &trip.settings.layout).unwrap_or_default();
     let expected_offline =
         rows.iter().rev().find(|r| r.result.outcome == Outcome::Confirmed && r.result.offline_seconds > 0.0).map(|r| r.result.offline_seconds);
     Ok(Proposal {

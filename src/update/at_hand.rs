@@ -10,7 +10,6 @@ use crate::device::Managed;
 use crate::error::{Doing, Result};
 use crate::plan::{Action, Change, Facts, Planned, Want};
 use crate::release::{Digest, digest::Hashing};
-use crate::world::durable;
 
 /// Where contents can be had.
 #[derive(Debug, Default)]
@@ -25,13 +24,16 @@ impl AtHand {
         let (disk, layout) = (trip.world.disk, &trip.settings.layout);
         let mut places = BTreeMap::new();
         let fetched = layout.fetched();
-        if durable::exists(disk, &fetched).doing(|| format!("looking at {}", fetched.display()))? {
-            for version in disk.list(&fetched).doing(|| format!("reading {}", fetched.display()))? {
-                let Ok(names) = disk.list(&fetched.join(&version)) else { continue };
-                for name in names {
-                    if let Some(digest) = name.to_str().and_then(|n| n.parse().ok()) {
-                        places.insert(digest, fetched.join(&version).join(name));
-                    }
+        // whatever is wrong with this folder costs a download and nothing else
+        for version in disk.list(&fetched).unwrap_or_default() {
+            for name in disk.list(&fetched.join(&version)).unwrap_or_default() {
+                let Some(digest) = name.to_str().and_then(|n| n.parse::<Digest>().ok()) else { continue };
+                let piece = fetched.join(&version).join(name);
+                // hashed now: a power cut tears what was not synced, and a plan must not count on it
+                if survey::hash(disk, &piece).is_ok_and(|d| d == digest) {
+                    places.insert(digest, piece);
+                } else if trip.locked.is_some() {
+                    let _ = disk.unlink(&piece);
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::begin::Tx;
-use super::clone::{Clone, Linked};
+use super::clone::{Clone, Linked, spell, unspell};
 use super::{Trip, survey};
 use crate::error::{Doing, Result};
 use crate::journal::UnitWay;
@@ -121,7 +121,8 @@ fn each(trip: &mut Trip, tx: &Tx, idle_is_old: bool, mut work: impl FnMut(&mut T
         };
         work(&mut trees).doing(|| format!("carrying over what was saved in {}", unit.to.display()))?;
         for path in std::mem::take(&mut trees.moved) {
-            trip.note(format!("{path} was saved while the update ran and is kept"));
+            let path = unspell(&path);
+            trip.note(format!("{} was saved while the update ran and is kept", path.display()));
         }
     }
     Ok(())
@@ -141,7 +142,7 @@ impl Trees<'_> {
                 }
                 continue;
             }
-            let live = self.live.join(&path);
+            let live = self.live.join(unspell(&path));
             match self.disk.meta(&live)?.map(|m| m.kind) {
                 Some(Kind::Dir) => self.over(&at, &path)?,
                 // a folder that is new goes over whole
@@ -162,7 +163,7 @@ impl Trees<'_> {
     }
     /// Brings one entry over, if it is new or changed.
     fn save(&mut self, idle: &Path, path: &str, meta: &Meta) -> io::Result<()> {
-        let live = self.live.join(path);
+        let live = self.live.join(unspell(path));
         let cloned = self.linked.get(path).map(|l| l.ino);
         let mut stale = BTreeSet::from_iter(cloned);
         loop {
@@ -203,11 +204,11 @@ impl Trees<'_> {
     /// Both sides have a new one: the idle tree's stays beside as `NAME.pikit-kept`.
     fn keep_beside(&mut self, idle: &Path, path: &str, name: &str) -> io::Result<()> {
         self.make_parents(path)?;
-        let folder = self.live.join(path);
+        let folder = self.live.join(unspell(path));
         let folder = folder.parent().unwrap_or(&self.live).to_owned();
         for n in 1.. {
             let kept = kept_name(name, n);
-            match self.disk.rename(idle, &folder.join(&kept), true) {
+            match self.disk.rename(idle, &folder.join(unspell(&kept)), true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(e) => return Err(e),
@@ -225,14 +226,22 @@ impl Trees<'_> {
     fn deletions(&mut self) -> io::Result<()> {
         let mut gone = Vec::new();
         for (path, linked) in self.linked.iter().rev() {
-            if self.disk.meta(&self.idle.join(path))?.is_none() {
+            if self.disk.meta(&self.idle.join(unspell(path)))?.is_none() {
                 gone.push((path, linked));
             }
         }
         // When most of it is gone, or the idle tree itself, the card lost it rather than a person: nothing is deleted on that ground.
         let lost = self.disk.meta(&self.idle)?.is_none() || (gone.len() > 3 && gone.len() * 2 > self.linked.len());
-        for (path, linked) in gone.into_iter().filter(|_| !lost) {
-            let live = self.live.join(path);
+        for (path, linked) in gone {
+            let live = self.live.join(unspell(path));
+            // of a run that was cut in between
+            let grave = grave_of(&live);
+            if grave != live {
+                self.settle_grave(&grave, &live, path, linked.ino)?;
+            }
+            if lost {
+                continue;
+            }
             match self.disk.meta(&live)? {
                 Some(m) if m.kind == Kind::Dir && linked.kind == Kind::Dir => match self.disk.rmdir(&live) {
                     Err(e) if !matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound | ErrorKind::AlreadyExists) => return Err(e),
@@ -246,22 +255,25 @@ impl Trees<'_> {
     }
     /// Deletes one live entry, out of reach first: if somebody has saved a new one under the name by then, it goes back.
     fn delete(&mut self, live: &Path, path: &str, ino: u64) -> io::Result<()> {
-        let name = path.rsplit('/').next().unwrap_or(path).to_owned();
         let grave = grave_of(live);
         match if grave == live { Ok(()) } else { self.disk.rename(live, &grave, false) } {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
-        if self.disk.meta(&grave)?.is_some_and(|m| m.ino != ino) {
-            if grave == live {
-                return Ok(());
-            }
-            return match self.disk.rename(&grave, live, true) {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.keep_beside(&grave, path, &name),
+        self.settle_grave(&grave, live, path, ino)
+    }
+    fn settle_grave(&mut self, grave: &Path, live: &Path, path: &str, ino: u64) -> io::Result<()> {
+        match self.disk.meta(grave)? {
+            Some(m) if m.ino == ino => crate::world::durable::remove(self.disk, grave),
+            Some(_) if grave != live => match self.disk.rename(grave, live, true) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+                    self.keep_beside(grave, path, &name)
+                }
                 other => other,
-            };
+            },
+            _ => Ok(()),
         }
-        crate::world::durable::remove(self.disk, &grave)
     }
     /// Removes what is known below an idle folder, and carries over what is not.
     fn bury(&mut self, dir: &Path, inside: &str) -> io::Result<()> {
@@ -269,7 +281,7 @@ impl Trees<'_> {
             let (at, name, path) = self.entry(dir, &name, inside);
             let Some(meta) = self.disk.meta(&at)? else { continue };
             if meta.kind == Kind::Dir {
-                if self.disk.meta(&self.live.join(&path))?.is_none() && !self.linked.contains_key(&path) && !self.has_listed_below(&path) {
+                if self.disk.meta(&self.live.join(unspell(&path)))?.is_none() && !self.linked.contains_key(&path) && !self.has_listed_below(&path) {
                     self.over(dir, inside)?;
                     continue;
                 }
@@ -289,7 +301,7 @@ impl Trees<'_> {
                 continue;
             }
             // out of reach first: between a look and an unlink somebody could save under the name
-            let grave = grave_of(&dir.join(&name));
+            let grave = grave_of(&dir.join(unspell(&name)));
             if at != grave {
                 match self.disk.rename(&at, &grave, false) {
                     Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -297,12 +309,13 @@ impl Trees<'_> {
                 }
             }
             let Some(meta) = self.disk.meta(&grave)? else { continue };
-            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.disk.meta(&self.live.join(&path))?.is_some_and(|m| m.ino == meta.ino);
+            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino)
+                || self.disk.meta(&self.live.join(unspell(&path)))?.is_some_and(|m| m.ino == meta.ino);
             if !known {
                 self.save(&grave, &path, &meta)?;
                 // whatever the reason: what is nowhere else is not removed
                 let still_here = self.disk.meta(&grave)?.is_some_and(|m| m.ino == meta.ino);
-                if still_here && self.disk.meta(&self.live.join(&path))?.is_none_or(|m| m.ino != meta.ino) {
+                if still_here && self.disk.meta(&self.live.join(unspell(&path)))?.is_none_or(|m| m.ino != meta.ino) {
                     return Err(io::Error::other(format!("{path} cannot be carried over")));
                 }
             }
@@ -343,7 +356,7 @@ impl Trees<'_> {
     /// The entry's path on disk, its own name and its path inside, for a grave those of what lies in it.
     fn entry(&self, dir: &Path, name: &OsStr, inside: &str) -> (PathBuf, String, String) {
         let at = dir.join(name);
-        let name = name.to_string_lossy();
+        let name = spell(name);
         let name = name.strip_prefix(GRAVE).unwrap_or(&name).to_owned();
         let path = if inside.is_empty() { name.clone() } else { format!("{inside}/{name}") };
         (at, name, path)
@@ -361,10 +374,10 @@ impl Trees<'_> {
             }
         }
         for end in path.match_indices('/').map(|(i, _)| i) {
-            let dir = self.live.join(&path[..end]);
+            let dir = self.live.join(unspell(&path[..end]));
             if self.disk.meta(&dir)?.is_none() {
                 self.disk.mkdir(&dir, 0o755)?;
-                if let Some(like) = self.disk.meta(&self.idle.join(&path[..end]))? {
+                if let Some(like) = self.disk.meta(&self.idle.join(unspell(&path[..end])))? {
                     self.disk.own_dir(&dir, like.uid, like.gid, like.mode)?;
                 }
             }

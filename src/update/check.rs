@@ -56,9 +56,7 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         }
     }
     if let Some(offer) = &offer {
-        for passed_over in &offer.notes {
-            trip.note(passed_over.clone());
-        }
+        offer.notes.iter().for_each(|note| trip.note(note.clone()));
         believe(trip, offer)?;
     }
     Ok(offer)

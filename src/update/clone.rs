@@ -2,7 +2,9 @@
 //! person keeps its inode.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,28 @@ impl From<Error> for CloneError {
     }
 }
 
+/// A name as text that can be turned back: a byte that is no UTF-8 is written as NUL, which no name has, and two digits.
+pub fn spell(name: &OsStr) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\0{byte:02x}")));
+    }
+    text
+}
+
+/// The path of which [`spell`] made the text.
+pub fn unspell(path: &str) -> PathBuf {
+    let mut parts = path.split('\0');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (byte, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(byte, 16));
+        bytes.extend(rest.as_bytes());
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
 struct Walk<'w, 'a> {
     trip: &'w mut Trip<'a>,
     unit: usize,
@@ -106,9 +130,9 @@ impl Walk<'_, '_> {
         for name in disk.list(live).doing(|| format!("reading {}", live.display()))? {
             self.trip.go_on()?;
             let (from, to) = (live.join(&name), staged.join(&name));
-            // names that are no UTF-8 belong to a person: a manifest cannot list them, and carrying over goes by bytes alike
-            let name = name.to_string_lossy();
-            let path = if inside.is_empty() { name.into_owned() } else { format!("{inside}/{name}") };
+            // names that are no UTF-8 belong to a person: a manifest cannot list them
+            let name = spell(&name);
+            let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
             let Some(meta) = disk.meta(&from).doing(|| format!("looking at {}", from.display()))? else { continue };
             if meta.dev != self.dev {
                 return Err(CloneError::Refused(Refused { unit: self.unit, why: format!("something is mounted on {}", from.display()) }));
@@ -158,7 +182,7 @@ impl Walk<'_, '_> {
         let disk = self.trip.world.disk;
         for name in disk.list(dir).doing(|| format!("reading {}", dir.display()))? {
             let at = dir.join(&name);
-            let path = format!("{path}/{}", name.to_string_lossy());
+            let path = format!("{path}/{}", spell(&name));
             let ours = match disk.meta(&at).doing(|| format!("looking at {}", at.display()))?.map(|m| m.kind) {
                 Some(Kind::Dir) => self.emptied(&path) && self.only_removed(&at, &path)?,
                 _ => self.files.get(path.as_str()).is_some_and(|f| f.change == Change::Remove),

@@ -245,7 +245,7 @@ fn unwrap_io(e: io::Error) -> Error {
 fn limit(trip: &Trip, from: &From, compressed: Option<u64>) -> u64 {
     let files = &from.manifest.files;
     let overhead = 4096 * (files.len() as u64 + 8) + 2 * manifest::SIZE_MAX;
-    match files.iter().map(|f| f.size).sum::<Option<u64>>() {
+    match files.iter().try_fold(0u64, |sum, f| Some(sum.saturating_add(f.size?))) {
         Some(told) => told.saturating_add(overhead),
         None => {
             let free = trip.settings.managed.iter().filter_map(|m| trip.world.disk.volume(m.parent()).ok()).map(|v| v.free).min().unwrap_or(UNTOLD_MAX);

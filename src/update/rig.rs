@@ -199,6 +199,33 @@ pub fn run_with(disk: &SimDisk, deed: &Deed, clock: &FakeClock, config: &str) ->
     Ok(ended(apply::apply(&mut trip, &source, request, &mut |_| Ok(()))?))
 }
 
+/// What an apply would do.
+pub fn plan(disk: &SimDisk, release: &Made) -> crate::plan::Plan {
+    with_trip(disk, |trip| {
+        let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
+        match apply::apply(trip, &FakeSource(release.clone()), request, &mut |_| Ok(())) {
+            Ok(Done::Planned(proposal)) => proposal.plan,
+            other => panic!("no plan: {other:?}"),
+        }
+    })
+}
+
+/// `verify --repair`.
+pub fn repair(disk: &SimDisk, release: &Made) -> Result<Option<Report>> {
+    with_trip(disk, |trip| super::verify::repair(trip, &FakeSource(release.clone()), &mut |_| Ok(())).map(ended))
+}
+
+fn with_trip<T>(disk: &SimDisk, work: impl FnOnce(&mut Trip) -> T) -> T {
+    let settings = Settings::parse(CONFIG, &Layout::new("/")).unwrap();
+    let outside = FakeOutside { disk, ran: RefCell::default(), broken: Cell::new(false) };
+    let clock = FakeClock::default();
+    clock.ids.set(1_000_000);
+    let locked = Locked::pretended();
+    let mut silent = Silent;
+    let mut trip = Trip::new(World { disk, outside: &outside, clock: &clock }, &settings, &locked, &mut silent).unwrap();
+    work(&mut trip)
+}
+
 fn ended(done: Done) -> Option<Report> {
     match done {
         Done::Ended(report) => Some(report),

@@ -149,8 +149,11 @@ fn look(disk: &dyn Disk, to: &Path, inside: &str, installed: &Installed, path: &
             None => {
                 let meta = disk.meta(&folder).doing(|| format!("looking at {}", folder.display()))?;
                 // a listed file of the old release may give way to a folder of the new one
-                let listed = path.parents().any(|p| folder.ends_with(p) && installed.files.contains_key(p));
-                let fine = meta.is_none_or(|m| m.kind == Kind::Dir || (m.kind == Kind::File && listed));
+                let fine = match (meta.map(|m| m.kind), path.parents().find(|p| folder.ends_with(p) && installed.files.contains_key(*p))) {
+                    (None | Some(Kind::Dir), _) => true,
+                    (Some(Kind::File), Some(listed)) => gives_way(disk, &folder, listed, installed)?,
+                    _ => false,
+                };
                 folders.insert(folder.clone(), fine);
                 fine
             }
@@ -170,15 +173,28 @@ fn look(disk: &dyn Disk, to: &Path, inside: &str, installed: &Installed, path: &
     })
 }
 
+/// Whether what lies there is a file of the old release that goes with it; an edited config file stays, and stays in the way.
+fn gives_way(disk: &dyn Disk, at: &Path, path: &str, installed: &Installed) -> Result<bool> {
+    match installed.files.get(path) {
+        Some(want) if want.config => Ok(hash(disk, at)? == want.sha256),
+        listed => Ok(listed.is_some()),
+    }
+}
+
 /// Whether a folder holds nothing but files of the old release, so that a file may take its place.
 fn only_listed(disk: &dyn Disk, dir: &Path, path: &str, installed: &Installed) -> Result<bool> {
+    let below = |f: &ReleasePath| f.as_str().strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    if !installed.files.keys().any(below) {
+        return Ok(false);
+    }
     for name in disk.list(dir).doing(|| format!("reading {}", dir.display()))? {
         let Some(name) = name.to_str() else { return Ok(false) };
         let (at, path) = (dir.join(name), format!("{path}/{name}"));
         let meta = disk.meta(&at).doing(|| format!("looking at {}", at.display()))?;
         let ours = match meta.map(|m| m.kind) {
             Some(Kind::Dir) => only_listed(disk, &at, &path, installed)?,
-            _ => installed.files.contains_key(path.as_str()),
+            Some(Kind::File) => gives_way(disk, &at, &path, installed)?,
+            _ => false,
         };
         if !ours {
             return Ok(false);
