@@ -432,13 +432,13 @@ fn a_wish_to_stop_is_heard_while_the_line_is_silent() {
     let settings = Settings { download: pikit_updater::device::settings::Download { timeout: Duration::from_secs(60), ..patient }, ..url(&liar) };
     let clock = TestClock::stopping_after(200);
     let source = source::open(&settings, &clock).unwrap();
-    says(source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap_err(), Code::Cancelled, "stopped on request", "nothing was changed");
+    says(source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap_err(), Code::Cancelled, "stopped before anything changed", "what was fetched is kept");
     let clock = TestClock::stopping_after(200);
     let source = source::open(&settings, &clock).unwrap();
     let mut body = source.bundle(&BundleRef { at: format!("{}/b", liar.url), size: None }, 0, None).unwrap();
     let error = body.reader.read_to_end(&mut Vec::new()).unwrap_err();
-    says(read_error(error, || "reading".into()), Code::Cancelled, "stopped on request", "");
-    assert!(clock.start.elapsed() < Duration::from_millis(1200), "{:?}", clock.start.elapsed());
+    says(read_error(error, || "reading".into()), Code::Cancelled, "stopped before anything changed", "");
+    assert!(clock.start.elapsed() < Duration::from_secs(5), "{:?}", clock.start.elapsed());
 }
 
 #[test]
