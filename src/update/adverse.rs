@@ -53,21 +53,31 @@ fn at_every_effect(base: &SimDisk, deed: &Deed, by: fn(&SimDisk), then: impl Fn(
 #[test]
 fn a_managed_file_that_is_saved_meanwhile_does_not_keep_the_others_company() {
     let base = board(SimDisk::new(), &old());
-    at_every_effect(&base, &Deed::Apply(&new()), |d| write(d, "/usr/bin/api.py", "by hand"), |disk, outcome, words| {
-        assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
-        assert!(places(disk, "new api").iter().all(|p| p == "/usr/bin/api.py"), "{words}: the new one was put aside: {:?}", places(disk, "new api"));
-        if outcome == Some(Outcome::Confirmed) && read(disk, "/usr/bin/api.py").as_deref() == Some("by hand") {
-            assert_eq!(places(disk, "new api"), [""; 0], "{words}");
-        }
-    });
-    at_every_effect(&base, &Deed::Apply(&sick()), |d| write(d, "/usr/bin/api.py", "by hand"), |disk, outcome, words| {
-        assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
-        if outcome == Some(Outcome::RolledBack) {
-            let aside = places(disk, "old api");
-            assert!(aside.iter().all(|p| p == "/usr/bin/api.py"), "{words}: the old one was put aside: {aside:?}");
-            assert_eq!(read(disk, "/srv/web/index.html").as_deref(), Some("old"), "{words}");
-        }
-    });
+    at_every_effect(
+        &base,
+        &Deed::Apply(&new()),
+        |d| write(d, "/usr/bin/api.py", "by hand"),
+        |disk, outcome, words| {
+            assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
+            assert!(places(disk, "new api").iter().all(|p| p == "/usr/bin/api.py"), "{words}: the new one was put aside: {:?}", places(disk, "new api"));
+            if outcome == Some(Outcome::Confirmed) && read(disk, "/usr/bin/api.py").as_deref() == Some("by hand") {
+                assert_eq!(places(disk, "new api"), [""; 0], "{words}");
+            }
+        },
+    );
+    at_every_effect(
+        &base,
+        &Deed::Apply(&sick()),
+        |d| write(d, "/usr/bin/api.py", "by hand"),
+        |disk, outcome, words| {
+            assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
+            if outcome == Some(Outcome::RolledBack) {
+                let aside = places(disk, "old api");
+                assert!(aside.iter().all(|p| p == "/usr/bin/api.py"), "{words}: the old one was put aside: {aside:?}");
+                assert_eq!(read(disk, "/srv/web/index.html").as_deref(), Some("old"), "{words}");
+            }
+        },
+    );
 }
 
 #[test]
@@ -75,15 +85,20 @@ fn a_managed_file_that_goes_and_is_made_anew_meanwhile_loses_neither() {
     let base = board(SimDisk::new(), &old());
     let without = made("1.2.0", &[("web/index.html", "sick"), ("web/sick", "yes")]);
     let was_aside = std::cell::Cell::new(0);
-    at_every_effect(&base, &Deed::Apply(&without), |d| write(d, "/usr/bin/api.py", "by hand"), |disk, outcome, words| {
-        assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
-        if outcome == Some(Outcome::RolledBack) {
-            // what was put aside made room for the old one
-            let aside = places(disk, "by hand").iter().any(|p| p.contains("pikit-kept"));
-            assert_eq!(read(disk, "/usr/bin/api.py").as_deref(), Some(if aside { "old api" } else { "by hand" }), "{words}");
-            was_aside.set(was_aside.get() + u32::from(aside));
-        }
-    });
+    at_every_effect(
+        &base,
+        &Deed::Apply(&without),
+        |d| write(d, "/usr/bin/api.py", "by hand"),
+        |disk, outcome, words| {
+            assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
+            if outcome == Some(Outcome::RolledBack) {
+                // what was put aside made room for the old one
+                let aside = places(disk, "by hand").iter().any(|p| p.contains("pikit-kept"));
+                assert_eq!(read(disk, "/usr/bin/api.py").as_deref(), Some(if aside { "old api" } else { "by hand" }), "{words}");
+                was_aside.set(was_aside.get() + u32::from(aside));
+            }
+        },
+    );
     assert!(was_aside.get() > 10, "{}", was_aside.get());
 }
 
@@ -199,23 +214,38 @@ fn file_by_file() -> SimDisk {
 
 #[test]
 fn file_by_file_an_edit_of_a_file_that_is_replaced_is_live_or_kept() {
-    at_every_effect(&file_by_file(), &Deed::Apply(&new()), |d| write(d, "/srv/web/index.html", "by hand"), |disk, _, words| {
-        assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
-    });
+    at_every_effect(
+        &file_by_file(),
+        &Deed::Apply(&new()),
+        |d| write(d, "/srv/web/index.html", "by hand"),
+        |disk, _, words| {
+            assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
+        },
+    );
 }
 
 #[test]
 fn file_by_file_an_edit_of_a_file_that_goes_is_live_or_kept() {
-    at_every_effect(&file_by_file(), &Deed::Apply(&new()), |d| write(d, "/srv/web/gone/away.js", "by hand"), |disk, _, words| {
-        assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
-    });
+    at_every_effect(
+        &file_by_file(),
+        &Deed::Apply(&new()),
+        |d| write(d, "/srv/web/gone/away.js", "by hand"),
+        |disk, _, words| {
+            assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
+        },
+    );
 }
 
 #[test]
 fn file_by_file_a_file_made_where_a_new_one_comes_is_live_or_kept() {
-    at_every_effect(&file_by_file(), &Deed::Apply(&new()), |d| write(d, "/srv/web/js/app.js", "by hand"), |disk, _, words| {
-        assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
-    });
+    at_every_effect(
+        &file_by_file(),
+        &Deed::Apply(&new()),
+        |d| write(d, "/srv/web/js/app.js", "by hand"),
+        |disk, _, words| {
+            assert!(!places(disk, "by hand").is_empty(), "{words}: lost");
+        },
+    );
 }
 
 #[test]
@@ -374,4 +404,33 @@ fn a_folder_or_file_that_a_person_changed_does_not_give_way_to_the_other_kind() 
     let disk = board(SimDisk::new(), &made("1.0.0", &[("web/js!", "c")]));
     write(&disk, "/srv/web/js", "by hand");
     refused(&disk, &made("1.1.0", &[("web/js/a.js", "a")]));
+}
+
+/// The minimal manifest tells no modes: the bundle does, also when its files came with an earlier, interrupted run.
+#[test]
+fn modes_of_the_bundle_outlast_an_interruption() {
+    let base = board(SimDisk::new(), &old());
+    let mut scripts = made("1.1.0", &[("web/run.sh", "#!/bin/sh"), ("web/more.sh", "#!/bin/sh\n")]);
+    scripts.manifest = String::from_utf8(scripts.manifest).unwrap().replace(r#","mode":"0644""#, "").into_bytes();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (path, content) in [("web/run.sh", "#!/bin/sh"), ("web/more.sh", "#!/bin/sh\n")] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    scripts.bundle = tar.into_inner().unwrap().finish().unwrap();
+    let mode = |disk: &SimDisk| ["/srv/web/run.sh", "/srv/web/more.sh"].map(|p| disk.meta(Path::new(p)).unwrap().unwrap().mode);
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&scripts)).unwrap();
+    assert_eq!(mode(&dry), [0o755; 2]);
+    for k in 0..dry.effects() {
+        let disk = base.clone();
+        disk.cut_after(k);
+        let _ = run(&disk, &Deed::Apply(&scripts));
+        let disk = disk.after_power_cut(Cut::KeepAll);
+        run(&disk, &Deed::Recover).unwrap();
+        run(&disk, &Deed::Apply(&scripts)).unwrap();
+        assert_eq!(mode(&disk), [0o755; 2], "cut at {k}");
+    }
 }

@@ -307,7 +307,8 @@ impl Trees<'_> {
                 }
             }
             let Some(meta) = self.disk.meta(&grave)? else { continue };
-            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.disk.meta(&self.live.join(unspell(&path)))?.is_some_and(|m| m.ino == meta.ino);
+            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino)
+                || self.disk.meta(&self.live.join(unspell(&path)))?.is_some_and(|m| m.ino == meta.ino);
             if !known {
                 self.save(&grave, &path, &meta)?;
                 // whatever the reason: what is nowhere else is not removed

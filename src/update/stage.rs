@@ -115,7 +115,7 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
                 at_hand::make_parents(trip.world.disk, beside, &file.inside, Some(owner))?;
             }
             let want = file.want.clone().expect("a written file has a want");
-            let (own, mode) = at_hand::attributes(&managed, owner, file, None);
+            let (own, mode) = at_hand::attributes(&managed, owner, file, at_hand.packed(trip, &want));
             match at_hand.put(trip, &want, mode, own, &staged)? {
                 Some(bytes) => tx.written += bytes,
                 None => {
