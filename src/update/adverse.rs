@@ -405,3 +405,32 @@ fn a_folder_or_file_that_a_person_changed_does_not_give_way_to_the_other_kind() 
     write(&disk, "/srv/web/js", "by hand");
     refused(&disk, &made("1.1.0", &[("web/js/a.js", "a")]));
 }
+
+/// The minimal manifest tells no modes: the bundle does, also when its files came with an earlier, interrupted run.
+#[test]
+fn modes_of_the_bundle_outlast_an_interruption() {
+    let base = board(SimDisk::new(), &old());
+    let mut scripts = made("1.1.0", &[("web/run.sh", "#!/bin/sh"), ("web/more.sh", "#!/bin/sh\n")]);
+    scripts.manifest = String::from_utf8(scripts.manifest).unwrap().replace(r#","mode":"0644""#, "").into_bytes();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (path, content) in [("web/run.sh", "#!/bin/sh"), ("web/more.sh", "#!/bin/sh\n")] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    scripts.bundle = tar.into_inner().unwrap().finish().unwrap();
+    let mode = |disk: &SimDisk| ["/srv/web/run.sh", "/srv/web/more.sh"].map(|p| disk.meta(Path::new(p)).unwrap().unwrap().mode);
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&scripts)).unwrap();
+    assert_eq!(mode(&dry), [0o755; 2]);
+    for k in 0..dry.effects() {
+        let disk = base.clone();
+        disk.cut_after(k);
+        let _ = run(&disk, &Deed::Apply(&scripts));
+        let disk = disk.after_power_cut(Cut::KeepAll);
+        run(&disk, &Deed::Recover).unwrap();
+        run(&disk, &Deed::Apply(&scripts)).unwrap();
+        assert_eq!(mode(&disk), [0o755; 2], "cut at {k}");
+    }
+}

@@ -53,6 +53,11 @@ impl AtHand {
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.0.keys()
     }
+    /// The mode that the bundle gave a content, if it came from there in an earlier run.
+    pub fn packed(&self, trip: &Trip, want: &Want) -> Option<u32> {
+        let piece = self.0.get(&want.sha256).filter(|place| place.starts_with(trip.settings.layout.fetched()))?;
+        Some(trip.world.disk.meta(piece).ok()??.mode & 0o755)
+    }
     /// Puts a wanted content at `staged`, if it is at hand and whole.
     ///
     /// # Errors

@@ -168,7 +168,8 @@ fn take(
     let disk = trip.world.disk;
     let writing = || format!("writing {}", need.staged.display());
     let (count, began_at, total) = progress;
-    let mut writer = Hashing::new(disk.create(&need.staged, 0o600).doing(writing)?);
+    // with its mode from the start: what is whole when the power goes is used as it is
+    let mut writer = Hashing::new(disk.create(&need.staged, need.mode.unwrap_or(head.mode)).doing(writing)?);
     let mut told = 0;
     let copied = survey::copy(content, &mut writer, &mut |n| {
         told += n;
@@ -181,11 +182,10 @@ fn take(
     let (mut file, digest) = writer.finish();
     let error = match copied {
         Ok(bytes) if digest == *sha256 => {
-            let (uid, gid) = need.owner.unwrap_or_default();
-            let mode = need.mode.unwrap_or(head.mode);
-            if need.owner.is_some() {
-                file.own(uid, gid, mode).doing(writing)?;
-            }
+            // what is only kept for later stays whose it is, and remembers the mode
+            let itself = || Ok::<_, Error>(disk.meta(&need.staged).doing(writing)?.map_or((0, 0), |m| (m.uid, m.gid)));
+            let (uid, gid) = need.owner.map_or_else(itself, Ok)?;
+            file.own(uid, gid, need.mode.unwrap_or(head.mode)).doing(writing)?;
             *written += bytes;
             return Ok(true);
         }
@@ -317,10 +317,11 @@ fn copy_piece(trip: &Trip, staged: &Path, piece: &Path, expected: &Digest) -> io
     let disk = trip.world.disk;
     durable::remove(disk, piece)?;
     let mut reader = disk.open(staged)?;
-    let mut writer = Hashing::new(disk.create(piece, 0o600)?);
+    let mode = disk.meta(staged)?.map_or(0o600, |m| m.mode & 0o755);
+    let mut writer = Hashing::new(disk.create(piece, mode)?);
     let copied = survey::copy(&mut reader, &mut writer, &mut |_| Ok(()));
     if copied.is_err() || writer.finish().1 != *expected {
-        disk.unlink(piece)?;
+        return disk.unlink(piece);
     }
     Ok(())
 }

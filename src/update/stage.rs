@@ -116,7 +116,7 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
                     .doing(|| format!("making the folders above {}", beside.join(&file.inside).display()))?;
             }
             let want = file.want.clone().expect("a written file has a want");
-            let (own, mode) = at_hand::attributes(&managed, owner, file, None);
+            let (own, mode) = at_hand::attributes(&managed, owner, file, at_hand.packed(trip, &want));
             match at_hand.put(trip, &want, mode, own, &staged)? {
                 Some(bytes) => tx.written += bytes,
                 None => {
