@@ -41,6 +41,8 @@ pub mod verify;
 #[cfg(test)]
 mod adverse;
 #[cfg(test)]
+mod decay;
+#[cfg(test)]
 mod powercut;
 #[cfg(test)]
 mod rig;
