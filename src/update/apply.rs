@@ -213,7 +213,8 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
     if tx.plan.switches() {
         tx.journal.failing_before = trial::failing_before(trip, &tx);
     }
-    if let Err(error) = trip.go_on() {
+    // the checks before the switch take their time: one more look
+    if let Err(error) = trip.go_on().and_then(|()| stage::still_as_found(trip, &tx)) {
         return Err(abandoned(trip, tx, error));
     }
     trip.phase(Phase::Switching, "switching to the new tree");

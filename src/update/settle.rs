@@ -108,8 +108,14 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
         }
         if let (true, Some(version), Some(content)) = (quarantine, tx.plan.to.clone(), tx.plan.content) {
             let now = trip.world.clock.now();
-            let mut distrust = Distrust::load(disk, &layout).unwrap_or_default();
-            distrust.add(disk, &layout, Quarantined { version, manifest_sha256: tx.plan.manifest_sha256, content, reason: reason.to_owned(), at: now })?;
+            // a memory that cannot be read is not written over: until a person looks, nothing is installed at all
+            match Distrust::load(disk, &layout) {
+                Ok(mut distrust) => {
+                    let failed = Quarantined { version, manifest_sha256: tx.plan.manifest_sha256, content, reason: reason.to_owned(), at: now };
+                    distrust.add(disk, &layout, failed)?;
+                }
+                Err(e) => trip.warn(e.message()),
+            }
         }
         tx.enter(trip, Stage::RollingBack { reason: reason.to_owned(), quarantine, carried: true })?;
     }

@@ -199,6 +199,17 @@ fn seal(trip: &mut Trip, tx: &mut Tx, facts: &Facts) -> Result<()> {
         if facts.units[unit.unit].exists != disk.meta(&unit.to).doing(|| format!("looking at {}", unit.to.display()))?.is_some() {
             return Err(survey::changed_meanwhile(&unit.to));
         }
+    }
+    still_as_found(trip, tx)
+}
+
+/// Whether what is about to be replaced is what was looked at: its backup is a second name of it, and would change with it.
+///
+/// # Errors
+/// Somebody changed it meanwhile.
+pub fn still_as_found(trip: &Trip, tx: &Tx) -> Result<()> {
+    let disk = trip.world.disk;
+    for unit in &tx.journal.units {
         for (_, file) in tx.changes(unit) {
             let live = survey::join(&unit.to, &file.inside);
             let meta = disk.meta(&live).doing(|| format!("looking at {}", live.display()))?;

@@ -279,9 +279,9 @@ pub fn looks_unchanged(meta: Option<&Meta>, found: &Found) -> bool {
     meta.is_some_and(|m| m.kind == Kind::File && m.size == found.size && m.mtime == found.mtime)
 }
 
-/// What a want says about the file that is there.
-pub fn matches(want: &Want, found: &Found) -> bool {
-    found.sha256 == want.sha256 && want.mode.is_none_or(|m| m == found.mode)
+/// What a want says about the file that is there; a file system without modes cannot contradict it.
+pub fn matches(want: &Want, found: &Found, has_modes: bool) -> bool {
+    found.sha256 == want.sha256 && (!has_modes || want.mode.is_none_or(|m| m == found.mode))
 }
 
 /// Somebody works on a file that is about to be replaced: theirs must not be lost.

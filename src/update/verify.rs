@@ -61,9 +61,10 @@ pub fn verify(trip: &mut Trip) -> Result<Verified> {
     };
     let facts = survey::facts(trip, &installed, &target, &BTreeSet::new())?;
     let mut seen = Verified { version: installed.version.clone(), listed: installed.files.len(), ..Verified::default() };
+    let has_modes = |path| crate::device::managed::place(&trip.settings.managed, path).is_none_or(|(unit, _)| facts.units[unit].has_modes);
     for (path, want) in &installed.files {
         match facts.files.get(path) {
-            Some(found) if survey::matches(want, found) => seen.matching += 1,
+            Some(found) if survey::matches(want, found, has_modes(path)) => seen.matching += 1,
             Some(_) if want.config => seen.config_edited.push(path.to_string()),
             Some(_) => seen.edited.push(path.to_string()),
             None if facts.obstacles.contains_key(path) => seen.edited.push(path.to_string()),
