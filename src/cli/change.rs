@@ -15,6 +15,7 @@ use crate::source::{self, Wanted};
 use crate::update::aim::Request;
 use crate::update::apply::{self, Done, Proposal};
 use crate::update::recover::{Recovered, recover};
+use crate::update::settle::name_of;
 use crate::update::{Report, Trip, verify};
 use crate::world::World;
 
@@ -141,8 +142,7 @@ fn show(voice: &Voice, report: &Report) {
 
 /// What became of an interrupted run.
 fn settled(report: &crate::update::Report) -> String {
-    let version = |v: &Option<semver::Version>| v.as_ref().map_or_else(|| "what was there before".to_owned(), ToString::to_string);
-    let (from, to) = (version(&report.from), version(&report.to));
+    let (from, to) = (name_of(&report.from), name_of(&report.to));
     let how = match report.outcome {
         Outcome::Confirmed => format!("it was brought to its end, {to} is installed"),
         Outcome::RolledBack => format!("{from} is back as it was ({})", clean(report.reason.as_deref().unwrap_or_default())),

@@ -1,6 +1,5 @@
 //! What can go wrong on the way to a server, told apart by what the reader can do about it, each with its own words and hint.
 
-use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
@@ -71,12 +70,8 @@ impl Fault {
 
     fn of_io(error: io::Error) -> Self {
         // rustls reports through the transport's io::Error
-        let mut next: Option<&(dyn StdError + 'static)> = error.get_ref().map(|e| e as _);
-        while let Some(inner) = next {
-            if let Some(tls) = inner.downcast_ref::<Tls>() {
-                return Fault::Tls(tls.clone());
-            }
-            next = inner.source();
+        if let Some(tls) = crate::error::find_inside::<Tls>(&error) {
+            return Fault::Tls(tls.clone());
         }
         let text = error.to_string();
         match error.kind() {

@@ -74,7 +74,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         }
     }
     let dir = layout.transaction();
-    clear(disk, &dir)?;
+    durable::remove_whole(disk, &dir).doing(|| format!("removing {}", dir.display()))?;
     durable::make_dirs(disk, &dir, 0o755).doing(|| format!("making {}", dir.display()))?;
     if let Some(bytes) = &manifest {
         status::save(disk, &layout, &dir.join(manifest::NAME), bytes)?;
@@ -214,7 +214,7 @@ impl Tx {
         let doing = || format!("removing {}", path.display());
         durable::remove(disk, &path).doing(doing)?;
         disk.sync_dir(&layout.state_dir()).doing(doing)?;
-        clear(disk, &layout.transaction())
+        durable::remove_whole(disk, &layout.transaction()).doing(|| "removing the records of the transaction".into())
     }
     /// Where the staged content of a written file lies.
     pub fn staged(&self, unit: &Unit, index: usize, file: &Planned) -> PathBuf {
@@ -240,12 +240,4 @@ fn base_of<'b>(bases: &'b [PathBuf], to: &Path, file: &Planned) -> &'b Path {
     let live = survey::join(to, &file.inside);
     let above = bases.iter().filter(|b| b.parent().is_some_and(|p| live.starts_with(p)));
     above.max_by_key(|b| b.as_os_str().len()).expect("every changed file has a working folder")
-}
-
-fn clear(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    let doing = || format!("removing {}", dir.display());
-    match disk.meta(dir).doing(doing)? {
-        Some(meta) => durable::remove_tree(disk, dir, meta.dev).doing(doing),
-        None => Ok(()),
-    }
 }

@@ -95,10 +95,7 @@ pub fn bury(trip: &mut Trip, tx: &Tx, idle_is_old: bool) -> Result<()> {
     for unit in &tx.journal.units {
         if let UnitWay::PerFile { bases } = &unit.way {
             for base in bases {
-                let doing = || format!("removing {}", base.display());
-                if let Some(meta) = disk.meta(base).doing(doing)? {
-                    crate::world::durable::remove_tree(disk, base, meta.dev).doing(doing)?;
-                }
+                crate::world::durable::remove_whole(disk, base).doing(|| format!("removing {}", base.display()))?;
             }
         }
     }
@@ -362,7 +359,7 @@ impl Trees<'_> {
         (at, name, path)
     }
     fn has_listed_below(&self, path: &str) -> bool {
-        self.files.keys().any(|f| f.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+        survey::below(&self.files, path).next().is_some()
     }
     /// The folders above an entry, in the live tree, made like those of the idle tree.
     fn make_parents(&self, path: &str) -> io::Result<()> {

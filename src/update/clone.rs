@@ -173,9 +173,8 @@ impl Walk<'_, '_> {
     }
     /// Whether a folder held listed files and holds none of the new release.
     fn emptied(&self, path: &str) -> bool {
-        let below = |f: &&str| f.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        let mut files = self.files.iter().filter(|(inside, _)| below(inside)).peekable();
-        files.peek().is_some() && files.all(|(_, f)| matches!(f.change, Change::Remove | Change::Gone))
+        let mut files = survey::below(&self.files, path).peekable();
+        files.peek().is_some() && files.all(|f| matches!(f.change, Change::Remove | Change::Gone))
     }
     /// Whether there is nothing in a folder but files that go.
     fn only_removed(&self, dir: &Path, path: &str) -> Result<bool> {
@@ -194,6 +193,6 @@ impl Walk<'_, '_> {
         Ok(true)
     }
     fn is_a_persons(&self, path: &str) -> bool {
-        !self.files.keys().any(|f| f.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+        survey::below(&self.files, path).next().is_none()
     }
 }

@@ -328,8 +328,5 @@ fn copy_piece(trip: &Trip, staged: &Path, piece: &Path, expected: &Digest) -> io
 
 /// Removes what was fetched and is not needed any more.
 pub fn forget_pieces(trip: &Trip) {
-    let (disk, dir) = (trip.world.disk, trip.settings.layout.fetched());
-    if let Ok(Some(meta)) = disk.meta(&dir) {
-        let _ = durable::remove_tree(disk, &dir, meta.dev);
-    }
+    let _ = durable::remove_whole(trip.world.disk, &trip.settings.layout.fetched());
 }

@@ -130,9 +130,7 @@ fn nothing(trip: &mut Trip) -> Result<Recovered> {
     }
     strays(disk, &layout.backups(), ".pikit-")?;
     let dir = layout.transaction();
-    if let Some(meta) = disk.meta(&dir).doing(|| format!("looking at {}", dir.display()))? {
-        durable::remove_tree(disk, &dir, meta.dev).doing(|| format!("removing {}", dir.display()))?;
-    }
+    durable::remove_whole(disk, &dir).doing(|| format!("removing {}", dir.display()))?;
     if trip.state.progress.take().is_some() {
         Progress::forget(disk, &layout);
     }
@@ -152,9 +150,7 @@ fn strays(disk: &dyn Disk, dir: &std::path::Path, prefix: &str) -> Result<()> {
             .is_some_and(|id| id.len() == 26 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()));
         if is_ours {
             let path = dir.join(&name);
-            if let Some(meta) = disk.meta(&path).doing(doing)? {
-                durable::remove_tree(disk, &path, meta.dev).doing(|| format!("removing {}", path.display()))?;
-            }
+            durable::remove_whole(disk, &path).doing(|| format!("removing {}", path.display()))?;
         }
     }
     Ok(())

@@ -179,26 +179,18 @@ pub fn discard(trip: &mut Trip, tx: &Tx) -> Result<()> {
     let disk = trip.world.disk;
     let layout = trip.settings.layout.clone();
     fetch::keep_pieces(trip, tx);
+    let drop_tree = |path: &Path| durable::remove_whole(disk, path).doing(|| format!("removing {}", path.display()));
     for unit in &tx.journal.units {
         match &unit.way {
-            UnitWay::Exchange { beside, .. } => drop_tree(disk, beside)?,
-            UnitWay::PerFile { bases } => bases.iter().try_for_each(|b| drop_tree(disk, b))?,
+            UnitWay::Exchange { beside, .. } => drop_tree(beside)?,
+            UnitWay::PerFile { bases } => bases.iter().try_for_each(|b| drop_tree(b))?,
         }
     }
-    drop_tree(disk, &backup::work_dir(&layout, &tx.journal.transaction))?;
+    drop_tree(&backup::work_dir(&layout, &tx.journal.transaction))?;
     for backup in backup::list(disk, &layout)?.iter().filter(|b| b.record.transaction == tx.journal.transaction) {
         backup::remove(disk, &layout, &backup.name)?;
     }
     Ok(())
-}
-
-/// Removes a tree of ours that never went live: links and fresh copies only.
-fn drop_tree(disk: &dyn Disk, path: &Path) -> Result<()> {
-    let doing = || format!("removing {}", path.display());
-    match disk.meta(path).doing(doing)? {
-        Some(meta) => durable::remove_tree(disk, path, meta.dev).doing(doing),
-        None => Ok(()),
-    }
 }
 
 fn forget(disk: &dyn Disk, path: &Path) -> Result<()> {

@@ -264,6 +264,13 @@ impl CopyError {
     }
 }
 
+/// The listed files below a folder. Only those are looked at: a walk asks for every folder.
+pub fn below<'m, V>(files: &'m BTreeMap<&str, V>, folder: &str) -> impl Iterator<Item = &'m V> {
+    let prefix = format!("{folder}/");
+    let from = (std::ops::Bound::Included(prefix.as_str()), std::ops::Bound::Unbounded);
+    files.range::<str, _>(from).take_while(move |(f, _)| f.starts_with(&prefix)).map(|(_, file)| file)
+}
+
 /// `to` itself for a managed file, a path below it otherwise.
 pub fn join(to: &Path, inside: &str) -> PathBuf {
     if inside.is_empty() { to.to_owned() } else { to.join(inside) }

@@ -122,6 +122,17 @@ pub fn make_dirs(disk: &dyn Disk, path: &Path, mode: u32) -> io::Result<()> {
     disk.sync_dir(above)
 }
 
+/// [`remove_tree`] with the folder's own file system as the border; absent is fine.
+///
+/// # Errors
+/// What the disk says.
+pub fn remove_whole(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.meta(path)? {
+        Some(meta) => remove_tree(disk, path, meta.dev),
+        None => Ok(()),
+    }
+}
+
 /// Removes whatever lies there, with all below it; absent is fine. Links are removed, not followed. Nothing is removed when something is mounted
 /// at or below the path, and no folder outside the file system `same_dev` is entered. Not durable by itself: sync the folder above.
 ///
