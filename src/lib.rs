@@ -34,6 +34,8 @@ pub mod state;
 pub mod source;
 /// The trip.
 pub mod update;
+/// Automatic mode: what the owner sets, what the timer runs.
+pub mod daily;
 /// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
 /// The whole story on one machine: releases, a server, a board, a dashboard.

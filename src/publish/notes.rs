@@ -73,7 +73,10 @@ mod tests {
         let text = "# Changelog\n## 1.2.0\nnew\n## 1.0.0 - 2026-09-01\nfirst\n## [1.1.0] - 2026-10-01\n### Fixed\n- a\n## 1.0.5\n\n## 0.9.0-beta.1\ntry\n";
         let all = earlier(text, &Version::new(1, 2, 0));
         let said: Vec<_> = all.iter().map(|e| (e.version.to_string(), e.notes.as_str(), e.released)).collect();
-        assert_eq!(said, [("1.1.0".into(), "### Fixed\n- a", day("2026-10-01")), ("1.0.0".into(), "first", day("2026-09-01")), ("0.9.0-beta.1".into(), "try", None)]);
+        assert_eq!(
+            said,
+            [("1.1.0".into(), "### Fixed\n- a", day("2026-10-01")), ("1.0.0".into(), "first", day("2026-09-01")), ("0.9.0-beta.1".into(), "try", None)]
+        );
         assert_eq!(earlier(text, &Version::new(0, 9, 0)).len(), 1);
         let long: String = (0..40).map(|n| format!("## 0.{n}.0\n{}\n", "x".repeat(4000))).collect();
         assert_eq!(earlier(&long, &Version::new(1, 0, 0)).len(), 16);
