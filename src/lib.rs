@@ -36,6 +36,8 @@ pub mod source;
 pub mod update;
 /// Automatic mode: what the owner sets, what the timer runs.
 pub mod daily;
+/// Telling somebody else what happened.
+pub mod notify;
 /// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
 /// The whole story on one machine: releases, a server, a board, a dashboard.

@@ -1,9 +1,13 @@
 //! What can be typed. Nothing here has an effect; every help leads with examples.
 
+mod auto;
+
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use semver::Version;
+
+pub use auto::{Auto, AutoMode, Notify};
 
 use crate::release::{Digest, manifest::version};
 
@@ -148,6 +152,26 @@ pub enum Command {
         /// The version
         #[arg(value_parser = version)]
         version: Version,
+    },
+    /// Show or set what is done by itself every day
+    #[command(before_help = "Examples:
+  pikit-updater auto                                what is set, and when it is at work next
+  sudo pikit-updater auto install --at 04:20        install new releases at night
+  sudo pikit-updater auto check                     only look
+  sudo pikit-updater auto off
+  sudo pikit-updater auto run                       do it now, as the timer does")]
+    Auto(Auto),
+    /// Notices of what happened
+    #[command(
+        subcommand_required = true,
+        arg_required_else_help = true,
+        before_help = "Examples:
+  sudo pikit-updater notify test"
+    )]
+    Notify {
+        /// What about them.
+        #[command(subcommand)]
+        what: Notify,
     },
     /// Look at everything an update needs, and say what to do about what is wrong
     #[command(before_help = "Examples:

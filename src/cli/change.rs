@@ -75,6 +75,11 @@ pub fn settle(globals: &Globals, voice: &Voice, boot: bool) -> Result<u8> {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         recover(&mut trip, boot)
     };
+    drop(locked);
+    // at boot there is no network yet
+    if !boot {
+        crate::notify::after(board.world(), &board.settings, recovered.as_ref().err(), &mut progress);
+    }
     drop(progress);
     match recovered? {
         Recovered::Nothing if voice.json => json_line(&with_ok(true, &json!({"event": "result", "recovered": "nothing"}))),
@@ -108,6 +113,9 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         first_recover(&mut trip, voice).and_then(|()| command(&mut trip))
     };
+    if !dry {
+        crate::notify::after(board.world(), &board.settings, done.as_ref().err(), &mut progress);
+    }
     drop(progress);
     match done? {
         Done::Planned(proposal) if voice.json => {
@@ -129,7 +137,8 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
     }
 }
 
-fn show(voice: &Voice, report: &Report) {
+/// Shows how it ended.
+pub fn show(voice: &Voice, report: &Report) {
     if voice.json {
         json_line(&report_view::json(report.code == 0, report));
     } else if report.code == 0 {
@@ -152,7 +161,7 @@ fn settled(report: &crate::update::Report) -> String {
 }
 
 /// Says what an earlier run left and what became of it, then goes on.
-fn first_recover(trip: &mut Trip, voice: &Voice) -> Result<()> {
+pub fn first_recover(trip: &mut Trip, voice: &Voice) -> Result<()> {
     if let Recovered::Ended(report) = recover(trip, false)? {
         let reason = report.reason.as_deref().filter(|_| voice.verbose).map(|r| format!(" ({})", clean(r))).unwrap_or_default();
         trip.note(format!("{}{reason}", settled(&report)));

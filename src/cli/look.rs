@@ -61,9 +61,11 @@ pub fn check(globals: &Globals, voice: &Voice, exit_code: bool) -> Result<u8> {
     let mut progress = Progress::new(voice);
     let mut silent = Silent;
     let sink: &mut dyn crate::event::Sink = if voice.json { &mut silent } else { &mut progress };
-    let mut trip = Trip::new(board.world(), &board.settings, &locked, sink)?;
+    let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut *sink)?;
     asking::check(&mut trip, source.as_ref())?;
     let state = trip.state;
+    drop(locked);
+    crate::notify::after(board.world(), &board.settings, None, sink);
     drop(progress);
     if voice.json {
         voice.json(true, &state);

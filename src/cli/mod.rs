@@ -19,6 +19,8 @@ mod report_view;
 mod status_view;
 /// Backups, history and logs.
 mod records;
+/// auto, auto run, notify test.
+mod auto;
 /// apply, rollback, recover and repair.
 mod change;
 /// status, check, verify, skip.

@@ -1,8 +1,8 @@
 //! From a command to what does it.
 
-use super::args::{Cli, Command, Config, DemoPart, Pack};
+use super::args::{Cli, Command, Config, DemoPart, Notify, Pack};
 use super::voice::{Voice, clean};
-use super::{board, change, config_view, doctor, look, paper, records};
+use super::{auto, board, change, config_view, doctor, look, paper, records};
 use crate::error::{Error, Result};
 use crate::publish::pack;
 use crate::publish::recipe::{self, Overrides};
@@ -27,6 +27,8 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Log { id } => records::show_log(globals, voice, id.as_deref()),
         Command::Skip { version } => look::skip(globals, voice, version, true),
         Command::Unskip { version } => look::skip(globals, voice, version, false),
+        Command::Auto(asked) => auto::auto(globals, voice, asked),
+        Command::Notify { what: Notify::Test } => auto::notify_test(globals, voice),
         Command::Doctor { offline } => doctor::run(globals, voice, *offline),
         Command::Demo(demo) => match &demo.part {
             None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, exe: None }),

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use super::*;
 use crate::device::Layout;
 use crate::update::rig::{CONFIG, FakeClock};
-use crate::world::outside::Ran;
+use crate::world::outside::{Letter, Ran};
 use crate::world::sim::{Cut, SimDisk};
 use crate::world::{Disk, Outside};
 
@@ -59,6 +59,9 @@ impl Outside for Systemd {
     }
     fn http(&self, _: &str, _: Duration) -> std::result::Result<(u16, String), String> {
         unreachable!("nobody asks")
+    }
+    fn post(&self, _: &Letter, _: Duration) -> std::result::Result<(u16, String), String> {
+        unreachable!("nobody is told")
     }
     fn tcp(&self, _: &str, _: Duration) -> std::result::Result<(), String> {
         unreachable!("nobody asks")

@@ -30,6 +30,8 @@ paths! {
     transaction = "var/lib/pikit-update/transaction";
     /// One line a transaction.
     history = "var/lib/pikit-update/history.jsonl";
+    /// What somebody else was told already.
+    notified = "var/lib/pikit-update/notified.json";
     /// One file a transaction.
     logs = "var/lib/pikit-update/log";
     /// Quarantine, version floor, adopted keys: the newer generation.

@@ -21,6 +21,7 @@ mod resume;
 mod retry;
 mod roots;
 mod url;
+mod way;
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -32,6 +33,7 @@ use crate::device::settings::{self, Settings};
 use crate::error::{Error, Result};
 use crate::release::Manifest;
 use crate::world::Clock;
+pub use way::way;
 
 /// Which release is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

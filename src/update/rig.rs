@@ -19,7 +19,7 @@ use crate::release::Digest;
 use crate::release::manifest::{self, Manifest};
 use crate::source::{Body, BundleRef, Memory, Offer, Source, Wanted};
 use crate::world::lock::Locked;
-use crate::world::outside::Ran;
+use crate::world::outside::{Letter, Ran};
 use crate::world::sim::{Dumped, SimDisk};
 use crate::world::{Clock, Disk, Kind, Outside, World, durable};
 
@@ -71,6 +71,9 @@ impl Outside for FakeOutside<'_> {
     fn http(&self, _: &str, _: Duration) -> Result<(u16, String), String> {
         let sick = self.disk.meta(Path::new("/srv/web/sick")).ok().flatten().is_some();
         if sick || self.broken.get() { Ok((503, "sick".into())) } else { Ok((200, "ok".into())) }
+    }
+    fn post(&self, _: &Letter, _: Duration) -> Result<(u16, String), String> {
+        Err("nobody is told".into())
     }
     fn tcp(&self, _: &str, _: Duration) -> Result<(), String> {
         Ok(())
@@ -216,13 +219,17 @@ pub fn repair(disk: &SimDisk, release: &Made) -> Result<Option<Report>> {
 }
 
 fn with_trip<T>(disk: &SimDisk, work: impl FnOnce(&mut Trip) -> T) -> T {
-    let settings = Settings::parse(CONFIG, &Layout::new("/")).unwrap();
+    with_trip_of(disk, &FakeClock::default(), CONFIG, work)
+}
+
+/// A trip of a board with this config.
+pub fn with_trip_of<T>(disk: &SimDisk, clock: &FakeClock, config: &str, work: impl FnOnce(&mut Trip) -> T) -> T {
+    let settings = Settings::parse(config, &Layout::new("/")).unwrap();
     let outside = FakeOutside { disk, ran: RefCell::default(), broken: Cell::new(false) };
-    let clock = FakeClock::default();
-    clock.ids.set(1_000_000);
+    clock.ids.set(1_000_000 + disk.effects());
     let locked = Locked::pretended();
     let mut silent = Silent;
-    let mut trip = Trip::new(World { disk, outside: &outside, clock: &clock }, &settings, &locked, &mut silent).unwrap();
+    let mut trip = Trip::new(World { disk, outside: &outside, clock }, &settings, &locked, &mut silent).unwrap();
     work(&mut trip)
 }
 

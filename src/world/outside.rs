@@ -19,6 +19,28 @@ pub struct Ran {
     pub last_error: String,
 }
 
+/// How somebody on the network is reached.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// Through this proxy, if through one.
+    pub proxy: Option<ureq::Proxy>,
+    /// The authorities that are believed.
+    pub roots: ureq::tls::RootCerts,
+}
+
+/// What is posted.
+#[derive(Debug, Clone, Copy)]
+pub struct Letter<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// Headers.
+    pub headers: &'a [(&'static str, String)],
+    /// The body.
+    pub body: &'a [u8],
+    /// How it gets there.
+    pub way: &'a Way,
+}
+
 /// The verbs.
 pub trait Outside {
     /// Runs a program to its end; past the time limit it and its children are killed.
@@ -31,6 +53,11 @@ pub trait Outside {
     /// # Errors
     /// What a person needs to know: refused, timed out, ….
     fn http(&self, url: &str, limit: Duration) -> Result<(u16, String), String>;
+    /// Posts a letter without following redirects: status and at most 64 KiB of the answer.
+    ///
+    /// # Errors
+    /// What a person needs to know; without the address, which may be a secret.
+    fn post(&self, letter: &Letter, limit: Duration) -> Result<(u16, String), String>;
     /// Whether something accepts connections there.
     ///
     /// # Errors
@@ -53,22 +80,19 @@ impl Outside for RealOutside {
     fn http(&self, url: &str, limit: Duration) -> Result<(u16, String), String> {
         // a new agent for every probe: a connection kept from before the switch would ask the old process. No proxy: the question is
         // whether this board answers. No redirects: a login page somewhere else is no answer.
-        let agent = ureq::Agent::config_builder()
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .max_idle_connections(0)
-            .timeout_global(Some(limit))
-            .user_agent(concat!("pikit-updater/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        let answer = agent.get(url).header("connection", "close").call().map_err(|e| words(e, limit))?;
-        let status = answer.status().as_u16();
-        let mut body = Vec::new();
-        let read = answer.into_body().into_reader().take(BODY).read_to_end(&mut body);
-        read.map_err(|e| words(ureq::Error::from(e), limit))?;
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        let agent = once(limit).proxy(None).build().new_agent();
+        read(agent.get(url).header("connection", "close").call(), limit)
+    }
+
+    fn post(&self, letter: &Letter, limit: Duration) -> Result<(u16, String), String> {
+        // a redirect would be followed without the body, and perhaps into the open
+        let tls = ureq::tls::TlsConfig::builder().root_certs(letter.way.roots.clone()).build();
+        let agent = once(limit).proxy(letter.way.proxy.clone()).tls_config(tls).build().new_agent();
+        let mut request = agent.post(letter.url).header("connection", "close");
+        for (name, value) in letter.headers {
+            request = request.header(*name, value);
+        }
+        read(request.send(letter.body), limit)
     }
 
     fn tcp(&self, addr: &str, limit: Duration) -> Result<(), String> {
@@ -86,6 +110,28 @@ impl Outside for RealOutside {
         }
         Err(why)
     }
+}
+
+type Building = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
+
+/// One request, one answer, whatever its status.
+fn once(limit: Duration) -> Building {
+    ureq::Agent::config_builder()
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .max_idle_connections(0)
+        .timeout_global(Some(limit))
+        .user_agent(concat!("pikit-updater/", env!("CARGO_PKG_VERSION")))
+}
+
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, limit: Duration) -> Result<(u16, String), String> {
+    let answer = answer.map_err(|e| words(e, limit))?;
+    let status = answer.status().as_u16();
+    let mut body = Vec::new();
+    let read = answer.into_body().into_reader().take(BODY).read_to_end(&mut body);
+    read.map_err(|e| words(ureq::Error::from(e), limit))?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// The system's resolver knows no time limit, so a name is asked for in a thread that may be left behind.
