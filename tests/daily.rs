@@ -1,4 +1,5 @@
 //! Automatic mode and notices, through the real program on a board in a folder, with a server of the test's own that is told.
+#![allow(clippy::unwrap_used)] // helpers of tests are no production
 
 mod support;
 

@@ -20,9 +20,11 @@ use crate::world::outside::Ran;
 use crate::world::sim::SimDisk;
 use crate::world::{Clock, Outside};
 
+type Headers = Vec<(&'static str, String)>;
+
 /// A server that takes letters, or does not.
 struct Server {
-    got: RefCell<Vec<(Vec<(&'static str, String)>, String)>>,
+    got: RefCell<Vec<(Headers, String)>>,
     answer: RefCell<std::result::Result<(u16, String), String>>,
 }
 
