@@ -27,6 +27,10 @@ pub mod events;
 pub mod stream;
 /// The page, embedded.
 pub mod ui;
+/// The routes.
+pub mod route;
+/// What a request asks for.
+pub mod asked;
 /// What is answered to what.
 pub mod routes;
 /// The way in.

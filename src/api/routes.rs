@@ -1,16 +1,12 @@
 //! What is answered to what. Every request is checked in the same order: a name of this board, a page of ours, a route, its method,
 //! the token, the kind and the shape of its body.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use semver::Version;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use tiny_http::{Method, Request};
 
 use super::access::{self, Token};
@@ -19,14 +15,12 @@ use super::board::Board;
 use super::events::Hub;
 use super::mock::Mock;
 use super::reply::{Reply, header};
+use super::route::Route;
 use super::watch::Watch;
-use super::{stream, ui};
+use super::{asked, stream, ui};
 use crate::Result;
-use crate::release::Digest;
-use crate::request::{self, Wish};
+use crate::request;
 
-/// Largest body, bytes.
-pub const BODY_MAX: usize = 64 << 10;
 /// How long an answer that needs the other side is waited for. Less than the minute after which proxies give up.
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -52,111 +46,16 @@ pub struct Api {
     pub mock: Option<Arc<Mock>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Ping,
-    Page,
-    Status,
-    Plan,
-    History,
-    Log,
-    Verify,
-    Events,
-    Openapi,
-    Metrics,
-    Login,
-    Logout,
-    Check,
-    Apply,
-    Rollback,
-    Repair,
-    Auto,
-    Skip,
-    Unskip,
-}
-
-impl Route {
-    fn of(path: &str) -> Option<Self> {
-        Some(match path {
-            "/ping" => Route::Ping,
-            "/" => Route::Page,
-            "/metrics" => Route::Metrics,
-            _ => match path.strip_prefix("/api/update/") {
-                None => return path.starts_with("/pikit-update/").then_some(Route::Page),
-                Some("status") => Route::Status,
-                Some("plan") => Route::Plan,
-                Some("history") => Route::History,
-                Some("log") => Route::Log,
-                Some("verify") => Route::Verify,
-                Some("events") => Route::Events,
-                Some("openapi.json") => Route::Openapi,
-                Some("login") => Route::Login,
-                Some("logout") => Route::Logout,
-                Some("check") => Route::Check,
-                Some("apply") => Route::Apply,
-                Some("rollback") => Route::Rollback,
-                Some("repair") => Route::Repair,
-                Some("auto") => Route::Auto,
-                Some("skip") => Route::Skip,
-                Some("unskip") => Route::Unskip,
-                Some(_) => return None,
-            },
-        })
-    }
-    fn is_post(self) -> bool {
-        use Route::*;
-        matches!(self, Login | Logout | Check | Apply | Rollback | Repair | Auto | Skip | Unskip)
-    }
-    fn is_open(self) -> bool {
-        matches!(self, Route::Ping | Route::Page | Route::Login | Route::Logout)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Apply {
-    version: Option<Version>,
-    require_manifest: Option<Digest>,
-    #[serde(default)]
-    force: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rollback {
-    backup: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Auto {
-    mode: String,
-    at: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Which {
-    version: Version,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Login {
-    token: String,
-}
-
 impl Api {
     /// Answers a request. Streams are written until they end.
     pub fn answer(&self, mut request: Request) {
         let reply = match self.route(&mut request) {
             Ok(Route::Events) => match self.stream(request) {
                 Ok(()) => return,
-                Err((request, reply)) => return self.send(request, reply),
+                Err(instead) => {
+                    let (request, reply) = *instead;
+                    return self.send(request, reply);
+                }
             },
             Ok(route) => self.reply(route, &mut request).unwrap_or_else(|e| Reply::error(&e)),
             Err(reply) => reply,
@@ -267,7 +166,7 @@ impl Api {
             Route::Metrics => Reply::text(200, "text/plain; version=0.0.4; charset=utf-8", self.board.metrics()?),
             Route::Events => unreachable!("streams have their own way"),
             Route::Login => self.login(request),
-            Route::Logout => read::<Nothing>(request).map_or_else(|e| e, |_| Reply::empty().with("Set-Cookie", cookie(request, "", 0))),
+            Route::Logout => asked::nothing(request).map_or_else(|e| e, |_| Reply::empty().with("Set-Cookie", cookie(request, "", 0))),
             _ => return self.act(route, request),
         })
     }
@@ -285,8 +184,8 @@ impl Api {
     }
 
     fn login(&self, request: &mut Request) -> Reply {
-        let given = match read::<Login>(request) {
-            Ok(login) => login.token,
+        let given = match asked::login(request) {
+            Ok(given) => given,
             Err(reply) => return reply,
         };
         let token = match self.token() {
@@ -310,28 +209,11 @@ impl Api {
 
     /// Has something done by the side that may.
     fn act(&self, route: Route, request: &mut Request) -> Result<Reply> {
-        let wish =
-            |wish: Wish| request::Request { transaction: self.board.new_id(), action: wish, version: None, manifest: None, backup: None, mode: None, at: None };
-        let asked = match route {
-            Route::Check => read::<Nothing>(request).map(|_| wish(Wish::Check)),
-            Route::Repair => read::<Nothing>(request).map(|_| wish(Wish::Repair)),
-            Route::Apply => read::<Apply>(request).map(|a| request::Request {
-                version: a.version,
-                manifest: a.require_manifest,
-                ..wish(if a.force { Wish::ApplyAnyway } else { Wish::Apply })
-            }),
-            Route::Rollback => read::<Rollback>(request).map(|r| request::Request { backup: r.backup, ..wish(Wish::Rollback) }),
-            Route::Auto => read::<Auto>(request).map(|a| request::Request { mode: Some(a.mode), at: a.at, ..wish(Wish::Auto) }),
-            Route::Skip => read::<Which>(request).map(|w| request::Request { version: Some(w.version), ..wish(Wish::Skip) }),
-            _ => read::<Which>(request).map(|w| request::Request { version: Some(w.version), ..wish(Wish::Unskip) }),
-        };
+        let asked = asked::of(route, request, &self.board.new_id());
         let asked = match asked {
             Ok(asked) => asked,
             Err(reply) => return Ok(reply),
         };
-        if let Err(why) = asked.check() {
-            return Ok(Reply::problem(422, why));
-        }
         let mut watch = Watch::default();
         self.board.ask(&asked)?;
         if matches!(route, Route::Apply | Route::Rollback | Route::Repair) {
@@ -351,13 +233,14 @@ impl Api {
         Ok(Reply::trouble(503, 1, None, "it is not done yet", Some(hint)))
     }
 
-    fn stream(&self, request: Request) -> Result<(), (Request, Reply)> {
+    /// A stream, written until it ends; or why there is none.
+    fn stream(&self, request: Request) -> Result<(), Box<(Request, Reply)>> {
         let after = header(&request, "Last-Event-ID").and_then(|id| stream::last_event(id, &self.process));
         if *request.method() == Method::Head {
-            return Err((request, Reply::text(200, "text/event-stream", String::new())));
+            return Err(Box::new((request, Reply::text(200, "text/event-stream", String::new()))));
         }
         let Some(listener) = self.hub.listen(after) else {
-            return Err((request, Reply::problem(503, "there are enough streams open").with("Retry-After", "10")));
+            return Err(Box::new((request, Reply::problem(503, "there are enough streams open").with("Retry-After", "10"))));
         };
         let _ = stream::run(request, listener, self.board.as_ref(), &self.process);
         Ok(())
@@ -395,24 +278,4 @@ fn address(request: &Request) -> String {
 fn cookie(request: &Request, session: &str, age: i64) -> String {
     let secure = if header(request, "X-Forwarded-Proto").is_some_and(|p| p.eq_ignore_ascii_case("https")) { "; Secure" } else { "" };
     format!("{}={session}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}", access::COOKIE)
-}
-
-/// The body, of this shape. None at all is an empty object.
-fn read<T: DeserializeOwned>(request: &mut Request) -> Result<T, Reply> {
-    let mut body = Vec::new();
-    let got = request.as_reader().take(BODY_MAX as u64 + 1).read_to_end(&mut body);
-    if got.is_err() {
-        return Err(Reply::problem(400, "the body ended early"));
-    }
-    if body.len() > BODY_MAX {
-        return Err(Reply::problem(413, format!("the body is larger than {BODY_MAX} bytes")));
-    }
-    if body.is_empty() {
-        body.extend_from_slice(b"{}");
-    }
-    let value: Value = serde_json::from_slice(&body).map_err(|e| Reply::problem(400, format!("the body is no JSON: {e}")))?;
-    if !value.is_object() {
-        return Err(Reply::problem(422, "the body is to be a JSON object"));
-    }
-    serde_json::from_value(value).map_err(|e| Reply::problem(422, e.to_string()))
 }

@@ -73,7 +73,11 @@ pub fn run(board: Arc<dyn Board>, options: Options, say: &dyn Fn(&str)) -> Resul
     let (end, ended) = channel();
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || signals.forever().take(1).for_each(|signal| drop(end.send(signal))))
+        .spawn(move || {
+            signals.forever().next();
+            // whoever waits for it has ended by itself otherwise
+            let _ = end.send(());
+        })
         .doing(|| "listening for signals".into())?;
     loop {
         match ended.recv_timeout(LOOK) {
