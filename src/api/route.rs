@@ -34,6 +34,8 @@ impl Route {
             "/metrics" => Route::Metrics,
             _ => match path.strip_prefix("/api/update/") {
                 None => return path.starts_with("/pikit-update/").then_some(Route::Page),
+                // for pages behind a proxy whose /ping is the dashboard's own
+                Some("ping") => Route::Ping,
                 Some("status") => Route::Status,
                 Some("plan") => Route::Plan,
                 Some("history") => Route::History,
