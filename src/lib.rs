@@ -36,6 +36,8 @@ pub mod request;
 pub mod source;
 /// The trip.
 pub mod update;
+/// Automatic mode: what the owner sets, what the timer runs.
+pub mod daily;
 /// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
 /// The HTTP API and the web page.

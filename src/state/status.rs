@@ -11,6 +11,7 @@ use crate::error::{Doing, Result};
 use crate::event::{Outcome, Phase};
 use crate::plan::{Action, Counts};
 use crate::release::Digest;
+use crate::release::earlier::Earlier;
 use crate::world::{Disk, durable};
 
 /// Format of the state.
@@ -83,6 +84,12 @@ pub struct Available {
     /// Whether a backup would be made.
     #[serde(default)]
     pub backup: bool,
+    /// How long services will be away, seconds, if they will and if that is known: as long as the last time.
+    #[serde(default)]
+    pub expected_offline_seconds: Option<f64>,
+    /// What the releases between the installed one and this one said, newest first.
+    #[serde(default)]
+    pub earlier: Vec<Earlier>,
     /// Why it cannot be installed here; empty when it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<String>,

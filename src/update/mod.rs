@@ -47,7 +47,7 @@ mod decay;
 #[cfg(test)]
 mod powercut;
 #[cfg(test)]
-mod rig;
+pub(crate) mod rig;
 #[cfg(test)]
 mod saves;
 #[cfg(test)]
