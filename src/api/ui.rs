@@ -13,7 +13,7 @@ macro_rules! files {
 }
 
 /// Name and text.
-pub const FILES: &[(&str, &str)] = files!["index.html", "pikit-update.js"];
+pub const FILES: &[(&str, &str)] = files!["index.html", "page.css", "pikit-update.js", "api.js", "state.js", "view.js", "markdown.js", "style.js"];
 
 /// The file of this name; `known` is the `If-None-Match` of who has it already.
 pub fn file(name: &str, known: Option<&str>) -> Option<Reply> {
@@ -32,4 +32,19 @@ pub fn file(name: &str, known: Option<&str>) -> Option<Reply> {
     };
     // asked for each time, sent when it changed: a page and its parts are always of one version
     Some(reply.with("ETag", tag).with("Cache-Control", "no-cache"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_embedded() {
+        let here = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")).unwrap();
+        let mut here: Vec<String> = here.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut embedded: Vec<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        here.sort();
+        embedded.sort();
+        assert_eq!(here, embedded);
+    }
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Globals, Serve};
-use super::board::{self, Board};
+use super::board;
 use super::voice::{Tone, Voice, json_line, with_ok};
 use crate::api::access::{self, Token};
-use crate::api::board::Real;
+use crate::api::board::{Config, Real};
 use crate::api::mock::Mock;
 use crate::api::serve::{self, Options};
 use crate::device::contact::Listen;
@@ -27,8 +27,10 @@ pub fn run(globals: &Globals, voice: &Voice, asked: &Serve) -> Result<u8> {
         let options = Options { token_file: None, names: access::own_names(&[], &node()), idle: asked.idle, listen, mock: Some(Arc::clone(&mock)) };
         return serve::run(mock, options, &say);
     }
-    let settings = Board::to_look(globals)?.settings;
-    let api = settings.api.clone();
+    let path = board::config_path(globals, &board::layout(globals)?);
+    let again = globals.clone();
+    let config = Config::new(path, Box::new(move || board::settings(&again)))?;
+    let api = config.settings().api.clone();
     if Token::load(&api.token_file)?.is_none() {
         let hint = "`sudo pikit-updater token` makes it, for root and for those who may read it";
         make(&api.token_file, &Token::make()?).map_err(|e| e.hint(hint))?;
@@ -36,7 +38,7 @@ pub fn run(globals: &Globals, voice: &Voice, asked: &Serve) -> Result<u8> {
     }
     let start = if asked.leave_requests { None } else { Some(other_side(globals)?) };
     let options = Options { token_file: Some(api.token_file), names: access::own_names(&api.hosts, &node()), idle: asked.idle, listen: api.listen, mock: None };
-    serve::run(Arc::new(Real::new(settings, start)), options, &say)
+    serve::run(Arc::new(Real::new(config, start)), options, &say)
 }
 
 fn node() -> String {

@@ -161,6 +161,9 @@ pub struct Auto {
     pub at: String,
     /// When next, if known.
     pub next: Option<DateTime<Utc>>,
+    /// Whether a timer of systemd starts it; otherwise nothing does by itself.
+    #[serde(default)]
+    pub timer: bool,
 }
 
 /// A release that failed here.
@@ -199,7 +202,7 @@ impl Default for State {
             progress: None,
             backup_path: None,
             backups: Vec::new(),
-            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None },
+            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None, timer: false },
             skipped: Vec::new(),
             quarantined: Vec::new(),
             drift: None,
