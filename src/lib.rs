@@ -30,6 +30,8 @@ pub mod plan;
 pub mod journal;
 /// What the updater remembers.
 pub mod state;
+/// What a person asked for where they have no right to do it.
+pub mod request;
 /// Where releases come from.
 pub mod source;
 /// The trip.
@@ -40,6 +42,8 @@ pub mod daily;
 pub mod notify;
 /// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
+/// The HTTP API and the web page.
+pub mod api;
 /// The whole story on one machine: releases, a server, a board, a dashboard.
 pub mod demo;
 /// The command line: parse, one call into the trip, render.

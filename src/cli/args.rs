@@ -1,6 +1,7 @@
 //! What can be typed. Nothing here has an effect; every help leads with examples.
 
 mod auto;
+mod demo;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use semver::Version;
 
 pub use auto::{Auto, AutoMode, Notify};
+pub use demo::{Demo, DemoPart};
 
 use crate::release::{Digest, manifest::version};
 
@@ -57,6 +59,9 @@ pub struct Globals {
     /// Never ask; what would ask is refused unless -y is given
     #[arg(long, global = true)]
     pub no_input: bool,
+    /// The id that the transaction shall have; of a request, and nothing to be typed.
+    #[arg(skip)]
+    pub transaction: Option<String>,
 }
 
 /// When to use colours.
@@ -183,6 +188,23 @@ pub enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Take the request that waits and do what it asks for; started by the API or by its path unit, and nothing to be typed
+    #[command(hide = true)]
+    Request,
+    /// The API and the web page, for a browser on this board or behind nginx
+    #[command(before_help = "Examples:
+  pikit-updater serve                               on the address of [api] listen
+  pikit-updater serve --mock ./mock                 made-up states, to work on the web page")]
+    Serve(Serve),
+    /// The token that opens the web page; made if there is none
+    #[command(before_help = "Examples:
+  sudo pikit-updater token
+  sudo pikit-updater token --new                    another one: everybody has to log in again")]
+    Token {
+        /// Make another one
+        #[arg(long)]
+        new: bool,
+    },
     /// Play the whole story in a sandbox: releases, a server, a board and its dashboard
     #[command(before_help = "Examples:
   pikit-updater demo                                try it yourself, in ./pikit-demo
@@ -265,33 +287,18 @@ pub struct Rollback {
     pub yes: bool,
 }
 
-/// `demo`.
+/// `serve`.
 #[derive(Debug, Args)]
-pub struct Demo {
-    /// Where [default: ./pikit-demo]
-    pub dir: Option<PathBuf>,
-    /// Play the story instead of asking what to do
+pub struct Serve {
+    /// Leave requests to a path unit of systemd instead of starting what does them
     #[arg(long)]
-    pub tour: bool,
-    /// What the demo's own board calls.
-    #[command(subcommand)]
-    pub part: Option<DemoPart>,
-}
-
-/// What the demo's own board calls; nobody types it.
-#[derive(Debug, Subcommand)]
-pub enum DemoPart {
-    /// What systemctl would do
-    #[command(hide = true)]
-    Control {
-        /// restart, reload, is-active
-        verb: String,
-        /// The unit
-        unit: String,
-    },
-    /// The sample dashboard
-    #[command(hide = true)]
-    Dashboard,
+    pub leave_requests: bool,
+    /// Serve the states of this folder (status-*.json) instead of a board's: for work on the web page
+    #[arg(long, value_name = "DIR", conflicts_with = "leave_requests")]
+    pub mock: Option<PathBuf>,
+    /// With a socket of systemd: end after this time without a request
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::quantity::duration)]
+    pub idle: std::time::Duration,
 }
 
 /// `pack`.

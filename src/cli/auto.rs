@@ -59,7 +59,7 @@ fn show(voice: &Voice, set: &Set, now: DateTime<Utc>) {
         mode => format!("{} at {}", voice.paint(mode, Tone::Strong), schedule.at),
     };
     if schedule.action != "off" {
-        let span = |d: std::time::Duration| seconds(d.as_secs_f64());
+        let span = |d: std::time::Duration| seconds(d.as_secs_f64()).trim_end_matches(" 0 s").trim_end_matches(" 0 min").to_owned();
         words.push_str(&if schedule.days.is_empty() { String::new() } else { format!(" on {}", schedule.day_names().join(", ")) });
         words.push_str(&if schedule.jitter.is_zero() { String::new() } else { format!(", up to {} later", span(schedule.jitter)) });
         words.push_str(&if schedule.window.is_zero() { String::new() } else { format!("; it installs only within {} after that", span(schedule.window)) });
@@ -96,7 +96,12 @@ fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
     let mut progress = Progress::new(voice);
     let done = {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
-        change::first_recover(&mut trip, voice).and_then(|()| days_work(&mut trip, || source::open(&board.settings, &board.clock))).map(|day| (day, trip.state))
+        let day = change::first_recover(&mut trip, voice).and_then(|()| {
+            trip.announce();
+            days_work(&mut trip, || source::open(&board.settings, &board.clock))
+        });
+        trip.leave();
+        day.map(|day| (day, trip.state))
     };
     drop(locked);
     notify::after(board.world(), &board.settings, done.as_ref().err(), &mut progress);

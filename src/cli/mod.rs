@@ -25,6 +25,10 @@ mod auto;
 mod change;
 /// status, check, verify, skip.
 mod look;
+/// What the API asked for.
+mod request;
+/// The API, and its token.
+mod serve;
 /// Everything an update needs, looked at.
 mod doctor;
 /// The effective config.

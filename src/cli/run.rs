@@ -1,8 +1,8 @@
 //! From a command to what does it.
 
-use super::args::{Cli, Command, Config, DemoPart, Notify, Pack};
+use super::args::{Cli, Command, Config, DemoPart, Notify, Pack, Serve};
 use super::voice::{Voice, clean};
-use super::{auto, board, change, config_view, doctor, look, paper, records};
+use super::{auto, board, change, config_view, doctor, look, paper, records, request, serve};
 use crate::error::{Error, Result};
 use crate::publish::pack;
 use crate::publish::recipe::{self, Overrides};
@@ -30,9 +30,16 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Auto(asked) => auto::auto(globals, voice, asked),
         Command::Notify { what: Notify::Test } => auto::notify_test(globals, voice),
         Command::Doctor { offline } => doctor::run(globals, voice, *offline),
+        Command::Request => request::run(globals, voice),
+        Command::Serve(asked) => serve::run(globals, voice, asked),
+        Command::Token { new } => serve::token(globals, voice, *new),
         Command::Demo(demo) => match &demo.part {
-            None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, exe: None }),
+            None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, stay: demo.stay, exe: None }),
             Some(DemoPart::Control { verb, unit }) => crate::demo::control(board::layout(globals)?.root(), verb, unit),
+            Some(DemoPart::Api) => {
+                crate::demo::end_with_the_demo(board::layout(globals)?.root())?;
+                serve::run(globals, voice, &Serve { leave_requests: false, mock: None, idle: std::time::Duration::MAX })
+            }
             Some(DemoPart::Dashboard) => crate::demo::dashboard(board::layout(globals)?.root()),
         },
         Command::Pack(asked) => pack_release(voice, asked),

@@ -161,6 +161,9 @@ pub struct Auto {
     pub at: String,
     /// When next, if known.
     pub next: Option<DateTime<Utc>>,
+    /// Whether a timer of systemd starts it; otherwise nothing does by itself.
+    #[serde(default)]
+    pub timer: bool,
 }
 
 /// A release that failed here.
@@ -199,7 +202,7 @@ impl Default for State {
             progress: None,
             backup_path: None,
             backups: Vec::new(),
-            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None },
+            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None, timer: false },
             skipped: Vec::new(),
             quarantined: Vec::new(),
             drift: None,
@@ -218,13 +221,8 @@ impl Progress {
     }
     /// Tells it. Not durable and never a failure: it is a view, the truth is the journal.
     pub fn tell(&self, disk: &dyn Disk, layout: &Layout) {
-        let (path, fresh) = (layout.progress(), layout.progress().with_extension("new"));
         let bytes = serde_json::to_vec(self).expect("progress is plain data");
-        let _ = durable::make_dirs(disk, path.parent().expect("it lies in a folder"), 0o755)
-            .and_then(|()| durable::remove(disk, &fresh))
-            .and_then(|()| disk.create(&fresh, 0o644))
-            .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
-            .and_then(|()| disk.rename(&fresh, &path, false));
+        let _ = durable::tell(disk, &layout.progress(), &bytes);
     }
     /// Forgets it.
     pub fn forget(disk: &dyn Disk, layout: &Layout) {
