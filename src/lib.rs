@@ -30,6 +30,8 @@ pub mod plan;
 pub mod journal;
 /// What the updater remembers.
 pub mod state;
+/// What a person asked for where they have no right to do it.
+pub mod request;
 /// Where releases come from.
 pub mod source;
 /// The trip.

@@ -53,6 +53,9 @@ pub struct Globals {
     /// Never ask; what would ask is refused unless -y is given
     #[arg(long, global = true)]
     pub no_input: bool,
+    /// The id that the transaction shall have; of a request, and nothing to be typed.
+    #[arg(skip)]
+    pub transaction: Option<String>,
 }
 
 /// When to use colours.
@@ -159,6 +162,23 @@ pub enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Take the request that waits and do what it asks for; started by the API or by its path unit, and nothing to be typed
+    #[command(hide = true)]
+    Request,
+    /// The API and the web page, for a browser on this board or behind nginx
+    #[command(before_help = "Examples:
+  pikit-updater serve                               on the address of [api] listen
+  pikit-updater serve --mock ./mock                 made-up states, to work on the web page")]
+    Serve(Serve),
+    /// The token that opens the web page; made if there is none
+    #[command(before_help = "Examples:
+  sudo pikit-updater token
+  sudo pikit-updater token --new                    another one: everybody has to log in again")]
+    Token {
+        /// Make another one
+        #[arg(long)]
+        new: bool,
+    },
     /// Play the whole story in a sandbox: releases, a server, a board and its dashboard
     #[command(before_help = "Examples:
   pikit-updater demo                                try it yourself, in ./pikit-demo
@@ -239,6 +259,20 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Leave requests to a path unit of systemd instead of starting what does them
+    #[arg(long)]
+    pub leave_requests: bool,
+    /// Serve the states of this folder (status-*.json) instead of a board's: for work on the web page
+    #[arg(long, value_name = "DIR", conflicts_with = "leave_requests")]
+    pub mock: Option<PathBuf>,
+    /// With a socket of systemd: end after this time without a request
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::quantity::duration)]
+    pub idle: std::time::Duration,
 }
 
 /// `demo`.

@@ -20,6 +20,8 @@ pub struct Board {
     pub disk: RealDisk,
     /// Time and signals.
     pub clock: RealClock,
+    /// The id that a transaction shall have, if somebody waits for it.
+    pub id: Option<String>,
 }
 
 impl Board {
@@ -44,7 +46,7 @@ impl Board {
         let settings = settings(globals)?;
         // a managed path itself is no anchor: nothing may follow a link there either
         let anchors = settings.managed.iter().map(|m| m.parent().to_owned()).collect();
-        Ok(Board { settings, disk: RealDisk::new(anchors), clock })
+        Ok(Board { settings, disk: RealDisk::new(anchors), clock, id: globals.transaction.clone() })
     }
     /// The doors.
     pub fn world(&self) -> World<'_> {

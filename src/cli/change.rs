@@ -106,7 +106,13 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
     } else {
         let locked = board.lock()?;
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
-        first_recover(&mut trip, voice).and_then(|()| command(&mut trip))
+        trip.id = board.id.clone().unwrap_or(trip.id);
+        let done = first_recover(&mut trip, voice).and_then(|()| {
+            trip.announce();
+            command(&mut trip)
+        });
+        trip.leave();
+        done
     };
     drop(progress);
     match done? {

@@ -60,8 +60,15 @@ fn effective(s: &Settings) -> Value {
         "trial": {"timeout": time(s.trial.timeout), "interval": time(s.trial.interval), "settle": time(s.trial.settle)},
         "backup": {"keep": s.backup_keep, "min_free": quantity::bytes(s.min_free)},
         "download": {"timeout": time(s.download.timeout), "min_speed": s.download.min_speed, "limit_rate": s.download.limit_rate},
-        "schedule": {"action": s.schedule.action, "at": s.schedule.at},
-        "api": {"listen": s.api_listen},
+        "schedule": {
+            "action": s.schedule.action,
+            "at": s.schedule.at,
+            "window": time(s.schedule.window),
+            "days": s.schedule.day_names(),
+            "jitter": time(s.schedule.jitter)
+        },
+        "api": {"listen": s.api.listen.to_string(), "token_file": s.api.token_file, "hosts": s.api.hosts},
+        "notify": s.notify.as_ref().map(|n| json!({"webhook": n.webhook, "events": n.events, "format": format!("{:?}", n.format).to_lowercase()})),
     })
 }
 

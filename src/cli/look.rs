@@ -13,8 +13,8 @@ use crate::event::Silent;
 use crate::quantity::count;
 use crate::source;
 use crate::update::verify::Verified;
-use crate::update::{Trip, check as asking, mirror, recover, settle, verify as comparing};
-use crate::world::lock::{self, Locked};
+use crate::update::{Trip, check as asking, mirror, settle, verify as comparing, view};
+use crate::world::lock::Locked;
 use crate::world::{Clock, World, durable};
 
 /// `status`.
@@ -29,23 +29,11 @@ pub fn status(globals: &Globals, voice: &Voice) -> Result<u8> {
     let world = World { disk: &disk, ..board.world() };
     // a trouble with the file is a warning for people; in JSON the state stands alone
     let sink: &mut dyn crate::event::Sink = if voice.json { &mut silent } else { &mut progress };
-    let mut trip = Trip::looking(world, &board.settings, sink)?;
-    // what others may not read (backups, as a rule) stays as the state has it
-    let remembered = trip.state.clone();
-    if mirror::refresh(&mut trip).is_err() {
-        trip.state = remembered;
-    }
-    let state = trip.state;
-    let layout = &board.settings.layout;
-    let holder = lock::holder(&layout.lock(), &board.clock.boot_id());
-    let interrupted = recover::waiting(&disk, layout).unwrap_or_else(|e| Some(e.message())).filter(|_| holder.is_none());
+    let view = view::view(world, &board.settings, sink)?;
     if voice.json {
-        let mut value = super::voice::with_ok(true, &state);
-        value["interrupted"] = json!(interrupted);
-        super::voice::json_line(&value);
+        voice.json(true, &view);
     } else {
-        let seen = status_view::Seen { state: &state, holder: holder.as_ref(), interrupted: interrupted.as_deref(), now: board.clock.now() };
-        voice.result(&status_view::text(voice, &seen));
+        voice.result(&status_view::text(voice, &view));
     }
     Ok(0)
 }
@@ -62,7 +50,13 @@ pub fn check(globals: &Globals, voice: &Voice, exit_code: bool) -> Result<u8> {
     let mut silent = Silent;
     let sink: &mut dyn crate::event::Sink = if voice.json { &mut silent } else { &mut progress };
     let mut trip = Trip::new(board.world(), &board.settings, &locked, sink)?;
-    asking::check(&mut trip, source.as_ref())?;
+    trip.id = board.id.clone().unwrap_or(trip.id);
+    // what was interrupted is left as it is: nothing is begun here
+    trip.state.progress = None;
+    trip.announce();
+    let asked = asking::check(&mut trip, source.as_ref());
+    trip.leave();
+    asked?;
     let state = trip.state;
     drop(progress);
     if voice.json {

@@ -23,6 +23,8 @@ mod records;
 mod change;
 /// status, check, verify, skip.
 mod look;
+/// What the API asked for.
+mod request;
 /// Everything an update needs, looked at.
 mod doctor;
 /// The effective config.

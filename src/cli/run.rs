@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Command, Config, DemoPart, Pack};
 use super::voice::{Voice, clean};
-use super::{board, change, config_view, doctor, look, paper, records};
+use super::{board, change, config_view, doctor, look, paper, records, request};
 use crate::error::{Error, Result};
 use crate::publish::pack;
 use crate::publish::recipe::{self, Overrides};
@@ -28,6 +28,8 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Skip { version } => look::skip(globals, voice, version, true),
         Command::Unskip { version } => look::skip(globals, voice, version, false),
         Command::Doctor { offline } => doctor::run(globals, voice, *offline),
+        Command::Request => request::run(globals, voice),
+        Command::Serve(_) | Command::Token { .. } => Err(Error::unexpected("not here yet")),
         Command::Demo(demo) => match &demo.part {
             None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, exe: None }),
             Some(DemoPart::Control { verb, unit }) => crate::demo::control(board::layout(globals)?.root(), verb, unit),

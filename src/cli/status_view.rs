@@ -10,23 +10,11 @@ use crate::quantity::{bytes, count, seconds};
 use crate::state::State;
 use crate::state::status::LastResult;
 use crate::update::settle::name_of;
-use crate::world::lock::Holder;
-
-/// What `status` has seen.
-pub struct Seen<'a> {
-    /// The state.
-    pub state: &'a State,
-    /// Who holds the lock.
-    pub holder: Option<&'a Holder>,
-    /// A transaction that waits for `recover`.
-    pub interrupted: Option<&'a str>,
-    /// Now.
-    pub now: DateTime<Utc>,
-}
+use crate::update::view::View;
 
 /// The whole status.
-pub fn text(voice: &Voice, seen: &Seen) -> String {
-    let state = seen.state;
+pub fn text(voice: &Voice, seen: &View) -> String {
+    let state = &seen.state;
     let mut out = String::new();
     let mut row = |key: &str, words: &str| {
         let _ = writeln!(out, "{} {words}", voice.paint(&format!("{key:<10}"), Tone::Faint));
@@ -38,7 +26,7 @@ pub fn text(voice: &Voice, seen: &Seen) -> String {
     if let Some(result) = &state.last_result {
         row("last", &last(voice, result, seen.now));
     }
-    match (&state.progress, seen.holder) {
+    match (&state.progress, &seen.busy) {
         (Some(progress), Some(_)) => row(
             "running",
             &format!("{} {} %: {} (transaction {})", progress.phase.name(), progress.percent, clean(&progress.message), clean(&progress.transaction)),
@@ -46,7 +34,7 @@ pub fn text(voice: &Voice, seen: &Seen) -> String {
         (None, Some(holder)) => row("running", &format!("another run, pid {}, since {}", holder.pid, when(holder.since, seen.now))),
         _ => {}
     }
-    if let Some(transaction) = seen.interrupted {
+    if let Some(transaction) = &seen.interrupted {
         let words = format!("transaction {} waits: `pikit-updater recover` settles it", clean(transaction));
         row("stopped", &format!("{} {words}", voice.paint("interrupted,", Tone::Bad)));
     }

@@ -117,8 +117,18 @@ section!(Api { listen: String = "127.0.0.1:8686", token_file: String = "/etc/pik
 #[serde(deny_unknown_fields)]
 pub struct Notify {
     pub webhook: String,
-    #[serde(default)]
+    #[serde(default = "all_events")]
     pub events: Vec<String>,
+    #[serde(default = "by_the_url")]
+    pub format: String,
+}
+
+fn all_events() -> Vec<String> {
+    super::contact::EVENTS.map(str::to_owned).to_vec()
+}
+
+fn by_the_url() -> String {
+    "auto".into()
 }
 
 impl Config {

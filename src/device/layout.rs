@@ -38,6 +38,14 @@ paths! {
     trust_previous = "var/lib/pikit-update/trust.previous.json";
     /// How far the running transaction is; in memory on a real board, so that telling it costs the card nothing.
     progress = "run/pikit-update/progress.json";
+    /// What the API and the side that may change things tell each other; in memory on a real board.
+    run_dir = "run/pikit-update";
+    /// The folder of the request that waits; the API's user may write there.
+    requests = "run/pikit-update/requests";
+    /// How the last request ended.
+    answer = "run/pikit-update/answer.json";
+    /// The plan of the last check, in full.
+    planned = "run/pikit-update/plan.json";
     /// Space kept for the records of a rollback on a full disk.
     reserve = "var/lib/pikit-update/reserve";
     /// What was fetched and is not used yet, a folder a version.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Layout, Managed, config::Config};
+use super::{Api, Layout, Managed, Notify, Schedule, config::Config};
 use crate::quantity;
 use crate::release::{ReleasePath, step::unit_name};
 
@@ -36,8 +36,10 @@ pub struct Settings {
     pub download: Download,
     /// What the daily timer does.
     pub schedule: Schedule,
-    /// Where the API listens.
-    pub api_listen: String,
+    /// Where the API listens and whom it answers.
+    pub api: Api,
+    /// Who is told of what, if anybody.
+    pub notify: Option<Notify>,
     /// Things the owner should know about this config.
     pub doubts: Vec<String>,
 }
@@ -153,15 +155,6 @@ pub struct Download {
     pub limit_rate: u64,
 }
 
-/// What the daily timer does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
-    /// `off`, `check` or `install`.
-    pub action: String,
-    /// Local time, `HH:MM`.
-    pub at: String,
-}
-
 impl Settings {
     /// Makes a config effective below a root.
     ///
@@ -266,24 +259,6 @@ impl Settings {
             doubts.push("services.control is empty: no service is restarted or reloaded".into());
         }
 
-        let schedule = Schedule { action: config.schedule.action, at: config.schedule.at };
-        if !["off", "check", "install"].contains(&schedule.action.as_str()) {
-            return Err(format!("schedule.action: {:?} is none of off, check, install", schedule.action));
-        }
-        if chrono::NaiveTime::parse_from_str(&schedule.at, "%H:%M").is_err() {
-            return Err(format!("schedule.at: {:?} is not a time like 04:20", schedule.at));
-        }
-        quantity::duration(&config.schedule.window).map_err(at("schedule.window"))?;
-        quantity::duration(&config.schedule.jitter).map_err(at("schedule.jitter"))?;
-        if let Some(day) = config.schedule.days.iter().find(|d| !["mon", "tue", "wed", "thu", "fri", "sat", "sun"].contains(&d.as_str())) {
-            return Err(format!("schedule.days: {day:?} is none of mon … sun"));
-        }
-        if let Some(notify) = &config.notify {
-            check_url("notify.webhook", &notify.webhook, true)?;
-            if let Some(event) = notify.events.iter().find(|e| !["available", "confirmed", "rolled-back", "failed"].contains(&e.as_str())) {
-                return Err(format!("notify.events: {event:?} is none of available, confirmed, rolled-back, failed"));
-            }
-        }
         let duration = |key: &str, text: &str| quantity::duration(text).map_err(at(key));
         let size = |key: &str, text: &str| quantity::size(text).map_err(at(key));
         let trial = Trial {
@@ -308,15 +283,16 @@ impl Settings {
                 min_speed: size("download.min_speed", &config.download.min_speed)?,
                 limit_rate: size("download.limit_rate", &config.download.limit_rate)?,
             },
-            schedule,
-            api_listen: config.api.listen,
+            schedule: Schedule::new(&config.schedule)?,
+            api: Api::new(&config.api, layout)?,
+            notify: config.notify.as_ref().map(Notify::new).transpose()?,
             doubts,
         })
     }
 }
 
 /// http or https with a host; plain http only to loopback unless allowed.
-fn check_url(key: &str, url: &str, allow_http: bool) -> Result<(), String> {
+pub(super) fn check_url(key: &str, url: &str, allow_http: bool) -> Result<(), String> {
     let (host, plain) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (rest, false),
         (_, Some(rest)) => (rest, true),

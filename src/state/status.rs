@@ -211,13 +211,8 @@ impl Progress {
     }
     /// Tells it. Not durable and never a failure: it is a view, the truth is the journal.
     pub fn tell(&self, disk: &dyn Disk, layout: &Layout) {
-        let (path, fresh) = (layout.progress(), layout.progress().with_extension("new"));
         let bytes = serde_json::to_vec(self).expect("progress is plain data");
-        let _ = durable::make_dirs(disk, path.parent().expect("it lies in a folder"), 0o755)
-            .and_then(|()| durable::remove(disk, &fresh))
-            .and_then(|()| disk.create(&fresh, 0o644))
-            .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
-            .and_then(|()| disk.rename(&fresh, &path, false));
+        let _ = durable::tell(disk, &layout.progress(), &bytes);
     }
     /// Forgets it.
     pub fn forget(disk: &dyn Disk, layout: &Layout) {

@@ -313,7 +313,7 @@ fn note_refusal(trip: &mut Trip, aim: &Aim, installed: &Installed, error: &Error
     let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
     let now = trip.world.clock.now();
     let result = LastResult {
-        transaction: trip.world.clock.new_id(),
+        transaction: trip.id.clone(),
         action: aim.action,
         outcome: Outcome::Refused,
         from: installed.version.clone(),

@@ -62,7 +62,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         return Err(crate::error::Error::unexpected("a trip that only looks cannot begin a transaction"));
     }
     let (disk, layout, clock) = (trip.world.disk, trip.settings.layout.clone(), trip.world.clock);
-    let transaction = clock.new_id();
+    let transaction = trip.id.clone();
     for dir in [layout.state_dir(), layout.logs(), layout.version().parent().expect("the version file lies in a folder").to_owned()] {
         durable::make_dirs(disk, &dir, 0o755).doing(|| format!("making {}", dir.display()))?;
     }

@@ -38,6 +38,8 @@ pub mod apply;
 pub mod recover;
 /// Comparing with what is installed, and repair.
 pub mod verify;
+/// What whoever looks is shown.
+pub mod view;
 #[cfg(test)]
 mod adverse;
 #[cfg(test)]
@@ -62,6 +64,7 @@ use crate::event::{Event, Outcome, Phase, Sink};
 use crate::plan::{Action, Counts};
 use crate::state::State;
 use crate::state::log::Log;
+use crate::state::status::Progress;
 use crate::world::World;
 use crate::world::lock::Locked;
 
@@ -84,6 +87,8 @@ pub struct Trip<'a> {
     pub log: Option<Log>,
     /// When outsiders were last told how far it is.
     pub told: Duration,
+    /// The id of the transaction, should one begin.
+    pub id: String,
 }
 
 /// How a command ended.
@@ -148,7 +153,7 @@ impl<'a> Trip<'a> {
     /// The state's folder cannot be read or written.
     pub fn new(world: World<'a>, settings: &'a Settings, locked: &'a Locked, sink: &'a mut dyn Sink) -> Result<Self> {
         let loaded = State::load(world.disk, &settings.layout)?;
-        let mut trip = Trip { world, settings, locked: Some(locked), sink, state: loaded.state, log: None, told: Duration::ZERO };
+        let mut trip = Trip { world, settings, locked: Some(locked), sink, state: loaded.state, log: None, told: Duration::ZERO, id: world.clock.new_id() };
         if let Some(trouble) = loaded.trouble {
             let aside = settings.layout.state().with_extension(format!("json.aside-{}", world.clock.now().format("%Y%m%dT%H%M%SZ")));
             crate::error::Doing::doing(world.disk.rename(&settings.layout.state(), &aside, false), || {
@@ -165,7 +170,7 @@ impl<'a> Trip<'a> {
     /// The state cannot be read.
     pub fn looking(world: World<'a>, settings: &'a Settings, sink: &'a mut dyn Sink) -> Result<Self> {
         let loaded = State::load(world.disk, &settings.layout)?;
-        let mut trip = Trip { world, settings, locked: None, sink, state: loaded.state, log: None, told: Duration::ZERO };
+        let mut trip = Trip { world, settings, locked: None, sink, state: loaded.state, log: None, told: Duration::ZERO, id: world.clock.new_id() };
         if let Some(trouble) = loaded.trouble {
             trip.warn(trouble);
         }
@@ -199,6 +204,20 @@ impl<'a> Trip<'a> {
             (progress.bytes_done, progress.bytes_total) = (0, 0);
         }
         self.tell();
+    }
+    /// Lets outsiders see that something is being done, from the first question on and not only once a transaction has begun. Everything
+    /// that was interrupted must be settled before.
+    pub fn announce(&mut self) {
+        let (transaction, started) = (self.id.clone(), self.world.clock.now());
+        let message = "beginning".to_owned();
+        self.state.progress = Some(Progress { transaction, phase: Phase::Checking, percent: 0, bytes_done: 0, bytes_total: 0, message, started });
+        self.tell();
+    }
+    /// Nothing is being done any more, however it ended.
+    pub fn leave(&mut self) {
+        if self.state.progress.take().is_some() && self.locked.is_some() {
+            Progress::forget(self.world.disk, &self.settings.layout);
+        }
     }
     /// Writes down how far the running transaction is, for whoever looks from outside.
     fn tell(&mut self) {

@@ -48,6 +48,19 @@ pub fn save(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result
     disk.sync_dir(parent(path)?)
 }
 
+/// Puts these bytes at this path, whole or not at all for whoever reads, and without syncing anything: for what is only a view, and for
+/// folders in memory. Makes the folder above if need be.
+///
+/// # Errors
+/// What the disk says; then what was there before still is.
+pub fn tell(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    make_dirs(disk, parent(path)?, 0o755)?;
+    remove(disk, &fresh)?;
+    disk.create(&fresh, 0o644)?.write_all(bytes)?;
+    disk.rename(&fresh, path, false)
+}
+
 /// The temporary file of [`save`]: in the same folder, because a rename must not leave its file system.
 fn beside(path: &Path) -> io::Result<PathBuf> {
     let Some(name) = path.file_name() else {

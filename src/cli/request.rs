@@ -1,0 +1,79 @@
+//! The side that may change things: takes the request that the API left and does what it asks for, as if it had been typed.
+
+use chrono::Utc;
+
+use super::args::{Apply, Globals, Rollback};
+use super::voice::Voice;
+use super::{board, change, look};
+use crate::error::{Error, Result};
+use crate::request::{self, Answer, Request, Trouble, Wish};
+use crate::state::State;
+use crate::world::clock::RealClock;
+use crate::world::real::RealDisk;
+
+/// `request`.
+///
+/// # Errors
+/// As for the action; whoever asked is told as well.
+pub fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
+    // The request goes before anything that can fail: one that stayed would have a path unit start this again and again.
+    let layout = board::layout(globals)?;
+    let (disk, clock) = (RealDisk::new(Vec::new()), RealClock::new());
+    let answer = |request: Option<&Request>, error: Option<Trouble>| {
+        let transaction = request.map(|r| r.transaction.clone()).unwrap_or_default();
+        let told = Answer { transaction, action: request.map(|r| r.action), at: Utc::now(), ok: error.is_none(), error }.tell(&disk, &layout);
+        // who asked also sees the state, and gives up by itself
+        told.unwrap_or_else(|e| voice.message(&format!("the answer is lost: {}", e.message())));
+    };
+    let request = match request::take(&disk, &layout, &clock) {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            voice.message("no request waits");
+            return Ok(0);
+        }
+        Err(error) => {
+            answer(None, Some(Trouble::from(&error)));
+            return Err(error);
+        }
+    };
+    voice.message(&format!("request {}: {}", request.transaction, request.action.name()));
+    let globals = Globals { transaction: Some(request.transaction.clone()), no_input: true, ..globals.clone() };
+    let done = act(&globals, voice, &request);
+    let trouble = match &done {
+        Err(error) => Some(Trouble::from(error)),
+        Ok(0) => None,
+        Ok(code) => {
+            let ended = State::load(&disk, &layout).ok().and_then(|loaded| loaded.state.last_result).filter(|r| r.transaction == request.transaction);
+            let message = ended.and_then(|r| r.reason).unwrap_or_else(|| format!("it ended with exit code {code}"));
+            Some(Trouble { code: *code, phase: None, message, hint: None })
+        }
+    };
+    answer(Some(&request), trouble);
+    done
+}
+
+fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {
+    match request.action {
+        Wish::Check => look::check(globals, voice, false),
+        Wish::Apply | Wish::ApplyAnyway => {
+            let asked = Apply {
+                version: request.version.clone(),
+                from: None,
+                dry_run: false,
+                require_manifest: request.manifest,
+                download_only: false,
+                allow_downgrade: false,
+                force: request.action == Wish::ApplyAnyway,
+                yes: true,
+            };
+            change::apply(globals, voice, &asked)
+        }
+        Wish::Rollback => change::rollback(globals, voice, &Rollback { backup: request.backup.clone(), list: false, dry_run: false, yes: true }),
+        Wish::Repair => change::repair(globals, voice, true),
+        Wish::Auto => Err(Error::unexpected("not here yet")),
+        Wish::Skip | Wish::Unskip => {
+            let version = request.version.as_ref().expect("it was checked when it was read");
+            look::skip(globals, voice, version, request.action == Wish::Skip)
+        }
+    }
+}
