@@ -6,6 +6,8 @@
 mod support;
 #[path = "systemd/drop_in.rs"]
 mod drop_in;
+#[path = "systemd/http.rs"]
+mod http;
 #[path = "systemd/machine.rs"]
 mod machine;
 
@@ -13,7 +15,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use machine::{Machine, PLACES, ROOT_SIDE};
 
@@ -294,4 +298,204 @@ fn what_is_no_request_is_dropped_and_the_next_one_is_served() {
     assert_eq!(machine.ok("ls -A /run/pikit-update | grep taken; true"), "");
     machine.request(1, "\"action\":\"apply\"");
     machine.until_ended("confirmed", "1.1.0");
+}
+
+/// Every two seconds, to the point.
+const OFTEN: &str = "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nRandomizedDelaySec=0\nAccuracySec=10ms\n";
+
+#[test]
+fn the_timer_makes_the_round_and_makes_up_for_one_that_was_missed() {
+    or_no_machine!();
+    let machine = Machine::new("timer");
+    machine.offer("1.1.0", false);
+    machine.ok("pikit-updater auto install --at 03:33");
+    assert_eq!(machine.ok("systemctl is-enabled pikit-update.timer").trim(), "enabled");
+    let next = machine.ok("systemctl list-timers --no-legend pikit-update.timer");
+    assert!(next.contains("pikit-update.service"), "{next}");
+    let hour: Vec<u32> = machine
+        .ok("date -d \"$(systemctl show --value -p NextElapseUSecRealtime pikit-update.timer)\" '+%-H %-M'")
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    assert!((213..=244).contains(&(hour[0] * 60 + hour[1])), "between 03:33 and 04:03: {hour:?}");
+    assert_eq!(machine.outcome(), ("confirmed".into(), "1.0.0".into()));
+
+    machine.write("etc/systemd/system/pikit-update.timer.d/zz-often.conf", OFTEN);
+    machine.ok("systemctl daemon-reload && systemctl restart pikit-update.timer");
+    machine.until_ended("confirmed", "1.1.0");
+    assert_eq!(machine.live(), both("1.1.0"));
+
+    // once a year, and due two days ago while the board was off
+    machine.offer("1.2.0", false);
+    machine.write("etc/systemd/system/pikit-update.timer.d/zz-often.conf", OFTEN.replace("*:*:0/2", "daily"));
+    machine.ok("systemctl stop pikit-update.timer; touch -d '2 days ago' /var/lib/systemd/timers/stamp-pikit-update.timer; sync");
+    machine.power_cut();
+    machine.until_ended("confirmed", "1.2.0");
+}
+
+#[test]
+fn a_source_that_cannot_be_reached_is_asked_four_times_and_not_for_ever() {
+    or_no_machine!();
+    let machine = Machine::new("offline");
+    machine.ok("pikit-updater auto install");
+    machine.write("etc/systemd/system/pikit-update.service.d/soon.conf", "[Service]\nRestartSec=300ms\n");
+    machine.ok("systemctl daemon-reload && mv /srv/releases /srv/gone; systemctl start --no-block pikit-update.service");
+    machine.until("the fourth try", || (machine.show("pikit-update.service", "ActiveState") == "failed").then_some(()));
+    assert_eq!(machine.journal("pikit-update").matches("Starting pikit-update.service").count(), 4);
+    assert_eq!(machine.show("pikit-update.timer", "ActiveState"), "active", "tomorrow it is asked again");
+    machine.ok("mv /srv/gone /srv/releases; systemctl reset-failed pikit-update.service; systemctl start pikit-update.service");
+}
+
+/// Shorter times than a test can wait for.
+const QUICK_API: &str = "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater serve --leave-requests --idle 3s\nWatchdogSec=4s\nRestartSec=200ms\n";
+
+#[test]
+fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_are_run_by_the_root_side() {
+    or_no_machine!();
+    let machine = Machine::new("api");
+    machine.offer("1.1.0", false);
+    machine.write("etc/systemd/system/pikit-update-api.service.d/quick.conf", QUICK_API);
+    machine.ok("systemctl daemon-reload");
+    assert_eq!(machine.show("pikit-update-api.service", "ActiveState"), "inactive", "nothing runs while nobody looks");
+    let begun = Instant::now();
+    let ping = machine.ask("GET", "/ping", "", "");
+    println!("first answer: {} ms", begun.elapsed().as_millis());
+    assert_eq!((ping.status, ping.json()["version"].as_str()), (200, Some("1.0.0")), "{ping:?}");
+    assert_eq!(machine.ask("GET", "/api/update/status", "", "").status, 401);
+
+    // made by the first start; in no journal
+    let token = machine.ok("pikit-updater token").trim().to_owned();
+    assert_eq!(machine.ok("stat -c '%a %U:%G' /etc/pikit/api-token").trim(), "640 root:pikit-update");
+    assert!(token.len() >= 16 && !machine.ok("journalctl -b --no-pager").contains(&token));
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    assert_eq!(machine.ask("GET", "/api/update/status", &bearer, "").json()["current"], "1.0.0");
+    assert_eq!(machine.ok(&format!("curl -s -H 'Authorization: Bearer {token}' http://127.0.0.1:8686/api/update/status")).matches("\"1.0.0\"").count().min(1), 1);
+
+    // as little as possible: an own user, no capability, no network, nothing writable but the folder of requests
+    let pid = machine.show("pikit-update-api.service", "MainPID");
+    let status = machine.ok(&format!("cat /proc/{pid}/status"));
+    let line = |name: &str| status.lines().find(|l| l.starts_with(name)).unwrap_or_default().split_whitespace().nth(1).unwrap_or_default().to_owned();
+    assert_eq!((line("CapEff:"), line("NoNewPrivs:"), line("Seccomp:")), ("0000000000000000".into(), "1".into(), "2".into()));
+    assert_eq!(line("Uid:"), machine.ok("id -u pikit-update").trim());
+    println!("the API: {} kB, {} threads", line("VmRSS:"), line("Threads:"));
+    let writable = machine.ok(&format!("nsenter -t {pid} -m setpriv --reuid pikit-update --regid pikit-update --clear-groups find / -xdev -writable -type d 2>/dev/null; true"));
+    let reachable = machine.ok(&format!("nsenter -t {pid} -m -n setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c 'for d in /etc /var /var/tmp /srv /run /run/pikit-update /run/pikit-update/requests; do touch $d/x 2>/dev/null && echo $d; done; rm -f /run/pikit-update/requests/x; cat /proc/net/dev | grep -c :'"));
+    assert_eq!(writable, "", "{writable}");
+    assert_eq!(reachable, "/var/tmp\n/run/pikit-update/requests\n1\n", "/var/tmp is one of its own");
+
+    let asked = machine.ask("POST", "/api/update/apply", &bearer, "{}");
+    assert_eq!(asked.status, 202, "{asked:?}");
+    // whatever happens to the API meanwhile
+    machine.ok("systemctl kill -s KILL pikit-update-api.service");
+    machine.until_ended("confirmed", "1.1.0");
+    assert_eq!(machine.state()["last_result"]["transaction"], asked.json()["transaction"]);
+    machine.offer("1.2.0", true);
+    assert_eq!(machine.ask("POST", "/api/update/check", &bearer, "{}").json()["available"]["version"], "1.2.0");
+    assert_eq!(machine.ask("POST", "/api/update/apply", &bearer, "{}").status, 202);
+    machine.until_ended("rolled-back", "1.1.0");
+    let seen = machine.ask("GET", "/api/update/status", &bearer, "").json();
+    assert_eq!((&seen["current"], &seen["last_result"]["outcome"]), (&"1.1.0".into(), &"rolled-back".into()));
+
+    // hung: killed by the watchdog, and there again
+    let pid = machine.show("pikit-update-api.service", "MainPID");
+    machine.ok(&format!("kill -STOP {pid}"));
+    let begun = Instant::now();
+    machine.until("another process", || (![pid.as_str(), "0"].contains(&machine.show("pikit-update-api.service", "MainPID").as_str())).then_some(()));
+    assert_eq!(machine.ask("GET", "/ping", "", "").status, 200);
+    println!("hung and back: {:.1} s", begun.elapsed().as_secs_f64());
+
+    machine.until("the end of an idle API", || (machine.show("pikit-update-api.service", "ActiveState") == "inactive").then_some(()));
+    assert_eq!(machine.show("pikit-update-api.service", "Result"), "success");
+    assert_eq!(machine.ask("GET", "/ping", "", "").status, 200);
+    assert_eq!(machine.ok("systemctl --failed --no-legend -q"), "");
+}
+
+/// A dashboard's nginx with our lines in its `server` block.
+const NGINX: &str = "server { listen 127.0.0.1:80 default_server; listen unix:/run/front.sock; server_name localhost;\n\
+                     include snippets/pikit-update.conf;\n location / { root /var/www/pikit-web; } }\n";
+
+#[test]
+fn behind_nginx_one_logs_in_and_each_event_comes_within_200_ms_of_its_cause() {
+    or_no_machine!();
+    let machine = Machine::new("nginx");
+    machine.offer("1.1.0", false);
+    machine.write("etc/nginx/sites-enabled/default", NGINX);
+    machine.ok("nginx -t -q && systemctl restart nginx && chmod 666 /run/front.sock");
+    let front = machine.path("run/front.sock");
+    let ask = |method: &str, path: &str, headers: &str, body: &str| http::ask(&front, method, path, headers, body).unwrap();
+    assert_eq!(ask("GET", "/", "", "").body, "page 1.0.0", "the dashboard is as it was");
+    assert_eq!(ask("GET", "/ping", "", "").status, 200);
+    assert_eq!(ask("GET", "/pikit-update/pikit-update.js", "", "").status, 200);
+    assert_eq!(ask("GET", "/api/update/status", "", "").status, 401);
+
+    let token = machine.ok("pikit-updater token").trim().to_owned();
+    let form = format!("{{\"token\":\"{token}\"}}");
+    assert_eq!(ask("POST", "/api/update/login", "Origin: http://evil.example\r\n", &form).status, 403);
+    assert_eq!(ask("POST", "/api/update/login", "Origin: http://localhost\r\n", "{\"token\":\"wrong-wrong-wrong-wrong\"}").status, 401);
+    let login = ask("POST", "/api/update/login", "Origin: http://localhost\r\n", &form);
+    assert_eq!(login.status, 204, "{login:?}");
+    let cookie = login.head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case("set-cookie"))).unwrap().1;
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let cookie = format!("Cookie: {}\r\nOrigin: http://localhost\r\n", cookie.split(';').next().unwrap());
+    assert_eq!(ask("GET", "/api/update/status", &cookie, "").json()["current"], "1.0.0");
+    assert!(!machine.ok("cat /var/log/nginx/access.log").contains(&token));
+
+    let (causes, done) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let file = machine.path("run/pikit-update/progress.json");
+    let mut told: Vec<(SystemTime, String, serde_json::Value)> = Vec::new();
+    let seen = |e: &http::Event| (e.came, e.name.clone(), e.data.clone());
+    std::thread::scope(|scope| {
+        // what the root side tells about its way, with the time at which it did
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                let read = fs::metadata(&file).and_then(|m| m.modified()).and_then(|at| Ok((at, fs::read(&file)?)));
+                if let Some((at, progress)) = read.ok().and_then(|(at, text)| Some((at, serde_json::from_slice::<serde_json::Value>(&text).ok()?))) {
+                    let mut causes = causes.lock().unwrap();
+                    if causes.last().is_none_or(|(_, last)| *last != progress) {
+                        causes.push((at, progress));
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let mut asked = false;
+        let heard = http::events(&front, &cookie, |event| {
+            told.push(seen(event));
+            if !asked {
+                asked = true;
+                assert_eq!(event.name, "state");
+                assert_eq!(ask("POST", "/api/update/apply", &cookie, "{}").status, 202);
+            }
+            event.name == "result"
+        });
+        done.store(true, Ordering::SeqCst);
+        heard.unwrap();
+    });
+    assert_eq!(told.last().unwrap().2["outcome"], "confirmed");
+    let causes = causes.into_inner().unwrap();
+    let same = |a: &serde_json::Value, b: &serde_json::Value| ["phase", "percent", "bytes_done", "message"].iter().all(|k| a[k] == b[k]);
+    let mut lags: Vec<Duration> = Vec::new();
+    for (came, _, data) in told.iter().filter(|(_, name, _)| name == "progress") {
+        // the same words twice: the later one is meant, of those that were before
+        let cause = causes.iter().rev().find(|(at, progress)| same(progress, data) && at <= came);
+        lags.extend(cause.map(|(at, _)| came.duration_since(*at).unwrap()));
+    }
+    lags.sort_unstable();
+    println!("{} events through nginx, of {} causes: {:?} in the middle, {:?} at most", lags.len(), causes.len(), lags[lags.len() / 2], lags[lags.len() - 1]);
+    assert!(lags.len() >= 3 && lags[lags.len() - 1] < Duration::from_millis(200), "{lags:?}");
+
+    // nginx restarted below an open page: the stream ends, and the next one begins with the whole state
+    let mut last = String::new();
+    let _ = http::events(&front, &cookie, |event| {
+        if last.is_empty() {
+            machine.ok("systemctl restart nginx && chmod 666 /run/front.sock");
+        }
+        last.clone_from(&event.id);
+        false
+    });
+    http::events(&front, &format!("{cookie}Last-Event-ID: {last}\r\n"), |event| {
+        assert_eq!((event.name.as_str(), event.data["current"].as_str()), ("state", Some("1.1.0")));
+        true
+    })
+    .unwrap();
 }

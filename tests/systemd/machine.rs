@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pikit_updater::publish::{Overrides, pack};
 
 use crate::drop_in;
+use crate::http;
 use crate::support::board::{Ran, program, ran};
 
 /// What the dashboard consists of on most machines.
@@ -93,10 +94,14 @@ impl Machine {
     pub fn new(name: &str) -> Self {
         let machine = Machine::bare(name, &PLACES);
         machine.install();
-        machine.offer("1.0.0", false);
-        machine.ok("pikit-updater apply -y");
-        machine.ok("systemctl enable --now pikit-api.service");
+        machine.start();
         machine
+    }
+    /// Installs the dashboard 1.0.0 and starts its service.
+    pub fn start(&self) {
+        self.offer("1.0.0", false);
+        self.ok("pikit-updater apply -y");
+        self.ok("systemctl enable --now pikit-api.service");
     }
     /// Boots one with nothing but a config, for a dashboard at these places.
     pub fn bare(name: &str, places: &[(&str, &str)]) -> Self {
@@ -155,7 +160,12 @@ impl Machine {
     fn place(&self, from: &str) -> &str {
         &self.places.iter().find(|(f, _)| f == from).unwrap().1
     }
+    /// Where it lies on this machine. What is in memory inside is reached through its first process.
     pub fn path(&self, path: &str) -> PathBuf {
+        if path.starts_with("run/") {
+            let leader = fs::read_to_string(self.root.with_file_name("leader")).unwrap();
+            return Path::new("/proc").join(leader.trim()).join("root").join(path);
+        }
         self.root.join(path)
     }
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -214,6 +224,10 @@ impl Machine {
         let dir = "/run/pikit-update/requests";
         let text = format!("{{\"transaction\":\"{id:026}\",{rest}}}").replace('"', "\\\"");
         self.ok(&format!("setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c 'echo \"{text}\" >{dir}/new && ln {dir}/new {dir}/request.json; r=$?; rm {dir}/new; exit $r'"));
+    }
+    /// Asks the API over the socket that systemd keeps.
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> http::Answer {
+        http::ask(&self.path("run/pikit-update/api.sock"), method, path, headers, body).unwrap()
     }
     /// Pulls the plug and switches it on again.
     pub fn power_cut(&self) {
