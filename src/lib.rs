@@ -36,8 +36,12 @@ pub mod request;
 pub mod source;
 /// The trip.
 pub mod update;
+/// Automatic mode: what the owner sets, what the timer runs.
+pub mod daily;
 /// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
+/// The HTTP API and the web page.
+pub mod api;
 /// The whole story on one machine: releases, a server, a board, a dashboard.
 pub mod demo;
 /// The command line: parse, one call into the trip, render.

@@ -347,7 +347,8 @@ mod tests {
         let (_scratch, layout, disk, clock) = board();
         let secret = layout.run_dir().join("secret");
         std::fs::write(&secret, format!(r#"{{"transaction":"{ID}","action":"check"}}"#)).unwrap();
-        let plans: [(&str, &dyn Fn(&std::path::Path)); 6] = [
+        type Plant<'a> = (&'a str, &'a dyn Fn(&std::path::Path));
+        let plans: [Plant; 6] = [
             ("a folder", &|at| std::fs::create_dir_all(at.join("with/more")).unwrap()),
             ("a link", &|at| std::os::unix::fs::symlink(&secret, at).unwrap()),
             ("a second name", &|at| std::fs::hard_link(&secret, at).unwrap()),

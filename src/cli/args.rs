@@ -283,6 +283,9 @@ pub struct Demo {
     /// Play the story instead of asking what to do
     #[arg(long)]
     pub tour: bool,
+    /// Ask also without a terminal, and stay until a signal comes
+    #[arg(long, conflicts_with = "tour")]
+    pub stay: bool,
     /// What the demo's own board calls.
     #[command(subcommand)]
     pub part: Option<DemoPart>,
@@ -302,6 +305,9 @@ pub enum DemoPart {
     /// The sample dashboard
     #[command(hide = true)]
     Dashboard,
+    /// The API
+    #[command(hide = true)]
+    Api,
 }
 
 /// `pack`.

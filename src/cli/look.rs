@@ -8,6 +8,7 @@ use super::board::Board;
 use super::progress::Progress;
 use super::status_view;
 use super::voice::{Tone, Voice, clean};
+use crate::daily::timer;
 use crate::error::{Code, Doing, Result};
 use crate::event::Silent;
 use crate::quantity::count;
@@ -29,7 +30,9 @@ pub fn status(globals: &Globals, voice: &Voice) -> Result<u8> {
     let world = World { disk: &disk, ..board.world() };
     // a trouble with the file is a warning for people; in JSON the state stands alone
     let sink: &mut dyn crate::event::Sink = if voice.json { &mut silent } else { &mut progress };
-    let view = view::view(world, &board.settings, sink)?;
+    let mut view = view::view(world, &board.settings, sink)?;
+    let next = timer::next(board.world(), &board.settings);
+    (view.state.auto.next, view.state.auto.timer) = (next.at, next.timer);
     if voice.json {
         voice.json(true, &view);
     } else {

@@ -25,6 +25,8 @@ mod change;
 mod look;
 /// What the API asked for.
 mod request;
+/// The API, and its token.
+mod serve;
 /// Everything an update needs, looked at.
 mod doctor;
 /// The effective config.

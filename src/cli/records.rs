@@ -14,7 +14,7 @@ use crate::quantity::{bytes, seconds};
 use crate::state::{Row, history, log};
 use crate::update::backup;
 use crate::update::settle::name_of;
-use crate::world::{Clock, Disk, durable};
+use crate::world::{Clock, durable};
 
 /// `rollback --list`.
 ///
@@ -85,19 +85,10 @@ fn details(voice: &Voice, row: &Row, now: chrono::DateTime<chrono::Utc>) -> Stri
 /// There is none, or none of that id.
 pub fn show_log(globals: &Globals, voice: &Voice, id: Option<&str>) -> Result<u8> {
     let board = Board::to_look(globals)?;
-    let home = board.settings.layout.logs();
-    let mut logs = Vec::new();
-    if durable::exists(&board.disk, &home).doing(|| format!("looking at {}", home.display()))? {
-        for name in board.disk.list(&home).doing(|| format!("reading {}", home.display()))? {
-            let Some(transaction) = name.to_str().and_then(|n| n.strip_suffix(".log")) else { continue };
-            let at = board.disk.meta(&home.join(&name)).ok().flatten().map_or(0, |m| m.mtime);
-            logs.push((at, transaction.to_owned()));
-        }
-    }
-    logs.sort();
+    let logs = log::transactions(&board.disk, &board.settings.layout)?;
     let transaction = match id {
-        Some(id) => only(logs.iter().map(|(_, t)| t).filter(|t| t.starts_with(id)), id)?,
-        None => &logs.last().ok_or_else(|| Error::refused("there is no log yet").hint("every update writes one"))?.1,
+        Some(id) => only(logs.iter().filter(|t| t.starts_with(id)), id)?,
+        None => logs.first().ok_or_else(|| Error::refused("there is no log yet").hint("every update writes one"))?,
     };
     let path = board.settings.layout.log(transaction);
     let bytes = durable::read(&board.disk, &path, log::SIZE_MAX).doing(|| format!("reading {}", path.display()))?.unwrap_or_default();

@@ -3,9 +3,11 @@
 use chrono::Utc;
 
 use super::args::{Apply, Globals, Rollback};
+use super::board::{self, Board};
 use super::voice::Voice;
-use super::{board, change, look};
-use crate::error::{Error, Result};
+use super::{change, look};
+use crate::daily;
+use crate::error::Result;
 use crate::request::{self, Answer, Request, Trouble, Wish};
 use crate::state::State;
 use crate::world::clock::RealClock;
@@ -70,7 +72,14 @@ fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {
         }
         Wish::Rollback => change::rollback(globals, voice, &Rollback { backup: request.backup.clone(), list: false, dry_run: false, yes: true }),
         Wish::Repair => change::repair(globals, voice, true),
-        Wish::Auto => Err(Error::unexpected("not here yet")),
+        Wish::Auto => {
+            let board = Board::to_change(globals)?;
+            let _locked = board.lock()?;
+            let config = board::config_path(globals, &board.settings.layout);
+            let set = daily::set(board.world(), &board.settings, &config, request.mode.as_deref(), request.at.as_deref())?;
+            set.notes.iter().for_each(|note| voice.message(note));
+            Ok(0)
+        }
         Wish::Skip | Wish::Unskip => {
             let version = request.version.as_ref().expect("it was checked when it was read");
             look::skip(globals, voice, version, request.action == Wish::Skip)

@@ -1,8 +1,8 @@
 //! From a command to what does it.
 
-use super::args::{Cli, Command, Config, DemoPart, Pack};
+use super::args::{Cli, Command, Config, DemoPart, Pack, Serve};
 use super::voice::{Voice, clean};
-use super::{board, change, config_view, doctor, look, paper, records, request};
+use super::{board, change, config_view, doctor, look, paper, records, request, serve};
 use crate::error::{Error, Result};
 use crate::publish::pack;
 use crate::publish::recipe::{self, Overrides};
@@ -29,10 +29,15 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Unskip { version } => look::skip(globals, voice, version, false),
         Command::Doctor { offline } => doctor::run(globals, voice, *offline),
         Command::Request => request::run(globals, voice),
-        Command::Serve(_) | Command::Token { .. } => Err(Error::unexpected("not here yet")),
+        Command::Serve(asked) => serve::run(globals, voice, asked),
+        Command::Token { new } => serve::token(globals, voice, *new),
         Command::Demo(demo) => match &demo.part {
-            None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, exe: None }),
+            None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, stay: demo.stay, exe: None }),
             Some(DemoPart::Control { verb, unit }) => crate::demo::control(board::layout(globals)?.root(), verb, unit),
+            Some(DemoPart::Api) => {
+                crate::demo::end_with_the_demo(board::layout(globals)?.root())?;
+                serve::run(globals, voice, &Serve { leave_requests: false, mock: None, idle: std::time::Duration::MAX })
+            }
             Some(DemoPart::Dashboard) => crate::demo::dashboard(board::layout(globals)?.root()),
         },
         Command::Pack(asked) => pack_release(voice, asked),

@@ -8,21 +8,21 @@ use super::folder::{Alive, Folder};
 use super::{control, releases};
 use crate::error::{Doing, Error, Result};
 
-/// Makes the board; tells the port on which its dashboard will answer.
+/// Makes the board; tells the ports on which its dashboard and the updater's API will answer.
 ///
 /// # Errors
 /// The folder cannot be written, or no port is free.
-pub fn prepare(folder: &Folder, alive: &Alive, gitea: u16, exe: &Path) -> Result<u16> {
+pub fn prepare(folder: &Folder, alive: &Alive, gitea: u16, exe: &Path) -> Result<(u16, u16)> {
     let board = folder.board();
     for dir in ["etc/pikit", "var/www", "var/run", "var/log", "var/tmp", "var/lib", "var/backups", "run", "usr/local/share/pikit"] {
         let dir = board.join(dir);
         fs::create_dir_all(&dir).doing(|| format!("making {}", dir.display()))?;
     }
-    let port = free_port()?;
+    let (port, api) = (free_port()?, free_port()?);
     alive.tell(folder, port)?;
     let path = board.join("etc/pikit/updater.toml");
-    fs::write(&path, config(gitea, port, exe, &board)?).doing(|| format!("writing {}", path.display()))?;
-    Ok(port)
+    fs::write(&path, config(gitea, port, api, exe, &board)?).doing(|| format!("writing {}", path.display()))?;
+    Ok((port, api))
 }
 
 /// A port that was free a moment ago. The dashboard comes and goes on it, so it cannot be held open.
@@ -31,7 +31,7 @@ fn free_port() -> Result<u16> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).doing(finding).map(|a| a.port())
 }
 
-fn config(gitea: u16, dashboard: u16, exe: &Path, board: &Path) -> Result<String> {
+fn config(gitea: u16, dashboard: u16, api: u16, exe: &Path, board: &Path) -> Result<String> {
     let quoted = |path: &Path| {
         let text = path.to_str().ok_or_else(|| Error::refused(format!("{} is not UTF-8", path.display())).hint("use another folder"))?;
         Ok::<_, Error>(toml_string(text))
@@ -75,6 +75,9 @@ min_free = "1MiB"
 
 [schedule]
 action = "off"
+
+[api]
+listen = "127.0.0.1:{api}"
 "#
     ))
 }
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn its_config_is_one_that_the_updater_accepts() {
-        let text = config(4711, 4712, Path::new("/opt/\"odd\" place/pikit\\updater"), Path::new("/tmp/x/board")).unwrap();
+        let text = config(4711, 4712, 4713, Path::new("/opt/\"odd\" place/pikit\\updater"), Path::new("/tmp/x/board")).unwrap();
         let settings = Settings::parse(&text, &Layout::new("/tmp/x/board")).unwrap();
         assert_eq!(settings.services.control[0], "/opt/\"odd\" place/pikit\\updater");
         assert_eq!(settings.managed.len(), 2);

@@ -1,59 +1,14 @@
-//! What the demo's two servers share: an answer, a loop that gives it, and a client for the tour. Loopback only.
-//!
-//! Every answer closes its connection. tiny_http keeps a thread for each open one and leaves some of a browser's six unanswered.
+//! What the demo's two servers share: a loop that answers, and a client for the tour. Loopback only.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiny_http::{Method, Request, Server, StatusCode};
+use tiny_http::{Request, Server};
 
+pub use crate::api::reply::{Reply, header};
 use crate::error::{Error, Result};
-
-/// An answer to a request.
-pub struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Box<dyn Read>,
-    length: u64,
-}
-
-impl Reply {
-    /// An answer with a body of known length.
-    pub fn new(status: u16, kind: &str, body: impl Read + 'static, length: u64) -> Self {
-        Reply { status, headers: vec![("Content-Type", kind.to_owned())], body: Box::new(body), length }
-    }
-    /// An answer in JSON.
-    pub fn json(status: u16, value: &serde_json::Value) -> Self {
-        let text = value.to_string();
-        Reply::new(status, "application/json", Cursor::new(text.clone()), text.len() as u64)
-    }
-    /// Adds a header.
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn send(mut self, request: Request) -> io::Result<()> {
-        let bare = *request.method() == Method::Head;
-        let mut out = io::BufWriter::new(request.into_writer());
-        write!(out, "HTTP/1.1 {} {}\r\n", self.status, StatusCode(self.status).default_reason_phrase())?;
-        for (name, value) in &self.headers {
-            write!(out, "{name}: {value}\r\n")?;
-        }
-        write!(out, "Content-Length: {}\r\nConnection: close\r\n\r\n", self.length)?;
-        if !bare {
-            io::copy(&mut self.body, &mut out)?;
-        }
-        out.flush()
-    }
-}
-
-/// Value of a request's header.
-pub fn header<'r>(request: &'r Request, name: &'static str) -> Option<&'r str> {
-    request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str())
-}
 
 /// Opens a server on loopback; port 0 is any free one.
 ///

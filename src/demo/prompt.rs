@@ -7,7 +7,7 @@ use crate::error::{Doing, Result};
 
 const HELP: &str = "
   check, apply, status, verify, history, log, rollback    run the updater (options can follow, as in `apply --dry-run`)
-  open       where the dashboard is: look at it while you type
+  open       where the dashboard is, and the token that opens its Updates dialog
   publish    make release 1.2.0 appear, which is sick: apply it and see
   kill       kill -9 the updater in the middle of an apply, then let `recover` settle it
   help, quit";
@@ -17,12 +17,14 @@ const HANDED_ON: [&str; 13] = ["check", "apply", "status", "verify", "history", 
 /// Where `kill` strikes: from here on the board has been touched.
 const TOUCHED: [&str; 5] = ["staging", "switching", "restarting", "trial", "confirming"];
 
-/// Installs the first release and then does what it is told, until `quit` or the end of the input.
+/// Installs the first release and then does what it is told, until `quit` or the end of the input; told to `stay`, until a signal.
 ///
 /// # Errors
 /// The first install fails, or the terminal is gone.
-pub fn ask(stage: &Stage) -> Result<()> {
+pub fn ask(stage: &Stage, stay: bool) -> Result<()> {
     tour::install(stage)?;
+    stage.hands.ask(&["check"])?;
+    open(stage);
     say("It is your board now. You can type:");
     println!("{HELP}");
     let typed = || "reading what is typed".to_owned();
@@ -32,6 +34,12 @@ pub fn ask(stage: &Stage) -> Result<()> {
         let mut line = String::new();
         if stdin().lock().read_line(&mut line).doing(typed)? == 0 {
             println!();
+            if stay {
+                // nobody types; whoever started this ends it with a signal
+                loop {
+                    std::thread::park();
+                }
+            }
             return Ok(());
         }
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -39,7 +47,7 @@ pub fn ask(stage: &Stage) -> Result<()> {
             [] => Ok(()),
             ["quit" | "exit" | "q"] => return Ok(()),
             ["open"] => {
-                println!("{}", stage.url());
+                open(stage);
                 Ok(())
             }
             ["publish"] => tour::publish(stage),
@@ -55,6 +63,11 @@ pub fn ask(stage: &Stage) -> Result<()> {
             eprintln!("{error}");
         }
     }
+}
+
+/// Where a browser finds it all.
+fn open(stage: &Stage) {
+    println!("\nThe dashboard, with the Updates chip:  {}\nThe token that the chip asks for:      {}", stage.url(), stage.token());
 }
 
 /// The updater is killed where it hurts; then it is simply run again.

@@ -62,7 +62,12 @@ pub fn publish(stage: &Stage) -> Result<()> {
 impl Stage {
     /// Where the dashboard is.
     pub(super) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        format!("http://127.0.0.1:{}/", self.ports.front)
+    }
+
+    /// What opens the Updates dialog.
+    pub(super) fn token(&self) -> String {
+        std::fs::read_to_string(self.folder.board().join("etc/pikit/api-token")).map(|t| t.trim().to_owned()).unwrap_or_default()
     }
 
     /// Runs a command that has to end with this exit code.
@@ -73,7 +78,7 @@ impl Stage {
 
     /// The version that the running dashboard tells.
     pub(super) fn version(&self) -> Option<String> {
-        let (_, body) = http::get(self.port, "/ping").ok()?;
+        let (_, body) = http::get(self.ports.dashboard, "/ping").ok()?;
         let ping: serde_json::Value = serde_json::from_str(&body).ok()?;
         Some(ping["version"].as_str()?.to_owned())
     }

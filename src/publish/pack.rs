@@ -105,6 +105,7 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path
         expires: recipe.expires,
         changelog: recipe.changelog.clone(),
         notes: recipe.notes.clone(),
+        earlier: recipe.earlier.clone(),
         files: payload.files,
         post_install: recipe.post_install.clone(),
         requires: recipe.requires.clone(),

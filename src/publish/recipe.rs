@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::glob::Pattern;
 use super::notes;
 use crate::error::{Doing, Error, Result};
+use crate::release::earlier::Earlier;
 use crate::release::manifest::{Mode, Requires, version};
 use crate::release::step::unit_name;
 use crate::release::{ReleasePath, Step};
@@ -48,6 +49,8 @@ pub struct Recipe {
     pub changelog: Option<String>,
     /// Its notes, markdown.
     pub notes: Option<String>,
+    /// What the changelog says of the versions before it.
+    pub earlier: Vec<Earlier>,
     /// What goes in.
     pub include: Vec<Include>,
     /// What stays out of it.
@@ -149,10 +152,12 @@ impl Recipe {
         let channel = channel(overrides.channel.clone().or(written.channel), &version).map_err(wrong)?;
         let filled = |text: &str| text.replace("{version}", &version.to_string());
 
+        let mut earlier = Vec::new();
         let section = match &written.notes {
             Some(notes_file) => {
                 let file = folder.join(filled(notes_file));
                 let text = std::fs::read_to_string(&file).doing(|| format!("reading the release notes {}", file.display()))?;
+                earlier = notes::earlier(&text, &version);
                 let missing = || Error::usage(format!("{} has no section for {version}", file.display()));
                 Some(
                     notes::section(&text, &version)
@@ -181,6 +186,7 @@ impl Recipe {
             released,
             expires,
             changelog: written.changelog.as_deref().map(filled),
+            earlier,
             notes: section.map(|s| s.text).filter(|text| !text.is_empty()),
             include: includes(written.include, folder, filled).map_err(wrong)?,
             exclude: written.exclude.iter().map(|p| Pattern::new(p)).collect(),

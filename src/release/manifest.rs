@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::earlier::{self, Earlier};
 use super::{Digest, ReleasePath, Step};
 
 /// Largest manifest that is read, bytes.
@@ -49,6 +50,9 @@ pub struct Manifest {
     /// Markdown, shown offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// What the releases before it said, newest first.
+    #[serde(default, deserialize_with = "earlier::lenient", skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// The files, in the order written. Use [`Manifest::listing`] for those of one architecture.
     pub files: Vec<File>,
     /// What to do after the switch.
@@ -257,7 +261,8 @@ fn schema() -> u32 {
     SCHEMA
 }
 
-fn lenient_version<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Version, D::Error> {
+/// A version, with or without a leading `v`.
+pub(super) fn lenient_version<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Version, D::Error> {
     let text = std::borrow::Cow::<str>::deserialize(d)?;
     version(&text).map_err(serde::de::Error::custom)
 }

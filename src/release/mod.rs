@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod digest;
+pub mod earlier;
 pub mod manifest;
 pub mod path;
 pub mod step;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::status::LastResult;
 use crate::device::Layout;
 use crate::error::{Doing, Result};
+use crate::event::Outcome;
 use crate::world::{Disk, durable};
 
 /// Rows kept.
@@ -34,6 +35,13 @@ pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Row>> {
     let path = layout.history();
     let bytes = durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))?.unwrap_or_default();
     Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// How long services were away the last time something was confirmed, seconds: what people are told to expect. What cannot be read is
+/// not known.
+pub fn expected_offline(disk: &dyn Disk, layout: &Layout) -> Option<f64> {
+    let away = |r: &Row| (r.result.outcome == Outcome::Confirmed && r.result.offline_seconds > 0.0).then_some(r.result.offline_seconds);
+    load(disk, layout).unwrap_or_default().iter().rev().find_map(away)
 }
 
 /// Adds a row, unless its transaction has one: recovery may say it twice.

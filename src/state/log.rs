@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::device::Layout;
+use crate::error::{Doing, Result};
 use crate::event::Event;
 use crate::world::{Disk, durable};
 
@@ -59,4 +60,24 @@ fn rotate(disk: &dyn Disk, dir: &Path) {
     for (_, path) in logs.iter().take(logs.len().saturating_sub(LOGS_MAX - 1)) {
         let _ = disk.unlink(path);
     }
+}
+
+/// The transactions that have a log, newest first by the files' own times: ids do not sort by time.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn transactions(disk: &dyn Disk, layout: &Layout) -> Result<Vec<String>> {
+    let home = layout.logs();
+    let doing = || format!("reading {}", home.display());
+    if !durable::exists(disk, &home).doing(doing)? {
+        return Ok(Vec::new());
+    }
+    let names = disk.list(&home).doing(doing)?;
+    let logs = names.iter().filter_map(|name| {
+        let transaction = name.to_str()?.strip_suffix(".log")?.to_owned();
+        Some((disk.meta(&home.join(name)).ok().flatten().map_or(0, |m| m.mtime), transaction))
+    });
+    let mut logs: Vec<(i128, String)> = logs.collect();
+    logs.sort();
+    Ok(logs.into_iter().rev().map(|(_, transaction)| transaction).collect())
 }

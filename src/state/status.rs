@@ -11,6 +11,7 @@ use crate::error::{Doing, Result};
 use crate::event::{Outcome, Phase};
 use crate::plan::{Action, Counts};
 use crate::release::Digest;
+use crate::release::earlier::Earlier;
 use crate::world::{Disk, durable};
 
 /// Format of the state.
@@ -83,6 +84,12 @@ pub struct Available {
     /// Whether a backup would be made.
     #[serde(default)]
     pub backup: bool,
+    /// How long services will be away, seconds, if they will and if that is known: as long as the last time.
+    #[serde(default)]
+    pub expected_offline_seconds: Option<f64>,
+    /// What the releases between the installed one and this one said, newest first.
+    #[serde(default)]
+    pub earlier: Vec<Earlier>,
     /// Why it cannot be installed here; empty when it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<String>,
@@ -154,6 +161,9 @@ pub struct Auto {
     pub at: String,
     /// When next, if known.
     pub next: Option<DateTime<Utc>>,
+    /// Whether a timer of systemd starts it; otherwise nothing does by itself.
+    #[serde(default)]
+    pub timer: bool,
 }
 
 /// A release that failed here.
@@ -192,7 +202,7 @@ impl Default for State {
             progress: None,
             backup_path: None,
             backups: Vec::new(),
-            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None },
+            auto: Auto { mode: "check".into(), at: "04:20".into(), next: None, timer: false },
             skipped: Vec::new(),
             quarantined: Vec::new(),
             drift: None,

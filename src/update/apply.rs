@@ -294,10 +294,7 @@ fn abandoned(trip: &mut Trip, tx: Tx, error: Error) -> Error {
 }
 
 fn propose(trip: &Trip, aim: &Aim, plan: &Plan) -> Result<Proposal> {
-    // an estimate only: what cannot be read is no reason not to go on
-    let rows = history::load(trip.world.disk, &trip.settings.layout).unwrap_or_default();
-    let expected_offline =
-        rows.iter().rev().find(|r| r.result.outcome == Outcome::Confirmed && r.result.offline_seconds > 0.0).map(|r| r.result.offline_seconds);
+    let expected_offline = history::expected_offline(trip.world.disk, &trip.settings.layout);
     Ok(Proposal {
         plan: plan.clone(),
         notes: aim.about.0.clone(),

@@ -8,9 +8,11 @@ use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
 use crate::plan::decide::{Installed, channel_fits};
 use crate::plan::{Action, Decision, Target, decide};
+use crate::release::earlier::Earlier;
 use crate::release::manifest::this_arch;
 use crate::release::{Digest, Manifest, manifest};
 use crate::source::{Memory, Offer, Source, Wanted};
+use crate::state::history;
 use crate::state::status::{self, Available};
 use crate::world::durable;
 
@@ -161,8 +163,19 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
         services: plan.iter().flat_map(|p| p.restart.iter().chain(&p.reload)).cloned().collect(),
         backup: plan.as_ref().is_some_and(|p| p.backup),
+        expected_offline_seconds: plan.filter(|p| p.switches()).and_then(|_| history::expected_offline(trip.world.disk, &trip.settings.layout)),
+        earlier: between(manifest, installed.version.as_ref()),
         blocked,
     }))
+}
+
+/// The notes a person missed: of releases above the installed one and below the offered one. A first install missed nothing.
+fn between(manifest: &Manifest, installed: Option<&semver::Version>) -> Vec<Earlier> {
+    let missed = |e: &&Earlier| installed.is_some_and(|i| e.version > *i) && e.version < manifest.version;
+    let mut missed: Vec<Earlier> = manifest.earlier.iter().filter(missed).cloned().collect();
+    missed.sort_by(|a, b| b.version.cmp(&a.version));
+    missed.dedup_by(|a, b| a.version == b.version);
+    missed
 }
 
 /// Of what `--download-only` left: the manifest of the wanted or the highest version.

@@ -47,7 +47,7 @@ mod decay;
 #[cfg(test)]
 mod powercut;
 #[cfg(test)]
-mod rig;
+pub(crate) mod rig;
 #[cfg(test)]
 mod saves;
 #[cfg(test)]
@@ -182,7 +182,7 @@ impl<'a> Trip<'a> {
         self.state.signed = self.settings.trust.required;
         let schedule = &self.settings.schedule;
         if (&self.state.auto.mode, &self.state.auto.at) != (&schedule.action, &schedule.at) {
-            self.state.auto = crate::state::status::Auto { mode: schedule.action.clone(), at: schedule.at.clone(), next: None };
+            self.state.auto = crate::state::status::Auto { mode: schedule.action.clone(), at: schedule.at.clone(), next: None, timer: false };
         }
         self.state.updater.version = env!("CARGO_PKG_VERSION").into();
     }

@@ -63,8 +63,8 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
             trip.state.skipped.push(left);
         }
     }
-    let version = tx.plan.to.clone();
-    trip.state.skipped.retain(|v| Some(v) != version.as_ref() || tx.plan.action == Action::Rollback);
+    // what a person went to, by whichever way, is not passed over any more
+    trip.state.skipped.retain(|v| Some(v) != tx.plan.to.as_ref());
     finish(trip, tx, Outcome::Confirmed, Code::Unexpected, None, None)
 }
 

@@ -78,6 +78,7 @@ fn rollback_goes_back_and_forth_and_stays() {
     assert_eq!(state(&disk)["backups"].as_array().unwrap().len(), 1, "keep = 1");
     run(&disk, &Deed::Rollback).unwrap();
     assert_eq!(tree(&disk), second);
+    assert_eq!(state(&disk)["skipped"], serde_json::json!([]), "a person went there");
 }
 
 #[test]

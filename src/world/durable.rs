@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Kind, NewFile};
+use super::disk::{Disk, Kind, Meta, NewFile};
 
 /// The bytes of a small file; `None` when it is not there.
 ///
@@ -32,20 +32,45 @@ pub fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<Vec<u
 /// # Errors
 /// What the disk says; then the old bytes are still there, or the new ones are there but may not outlast a power cut.
 pub fn save(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(disk, path, bytes, |_| Ok(()), mode, || true).map(drop)
+}
+
+/// The same for a file of somebody else's: it keeps its owner and mode, and if it does not hold `before` any more when the new one is ready,
+/// it is left alone and the answer is `false`.
+///
+/// # Errors
+/// As for [`save`].
+pub fn replace(disk: &dyn Disk, path: &Path, before: &[u8], bytes: &[u8], meta: &Meta) -> io::Result<bool> {
+    let own = |file: &mut dyn NewFile| file.own(meta.uid, meta.gid, meta.mode);
+    put(disk, path, bytes, own, meta.mode, || read(disk, path, before.len() as u64).is_ok_and(|held| held.as_deref() == Some(before)))
+}
+
+fn put(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    own: impl FnOnce(&mut dyn NewFile) -> io::Result<()>,
+    mode: u32,
+    wanted: impl FnOnce() -> bool,
+) -> io::Result<bool> {
     let temp = beside(path)?;
     remove(disk, &temp)?; // of a run that was killed
     let written = (|| {
         let mut file = disk.create(&temp, mode)?;
+        own(file.as_mut())?;
         file.write_all(bytes)?;
         // content before name: the other order leaves an empty file under the real name
         file.sync()?;
-        disk.rename(&temp, path, false)
+        if !wanted() {
+            return Ok(false);
+        }
+        disk.rename(&temp, path, false).map(|()| true)
     })();
-    if let Err(e) = written {
+    if !matches!(written, Ok(true)) {
         let _ = disk.unlink(&temp); // gives the space back; the first error is the one to tell
-        return Err(e);
+        return written;
     }
-    disk.sync_dir(parent(path)?)
+    disk.sync_dir(parent(path)?).map(|()| true)
 }
 
 /// Puts these bytes at this path, whole or not at all for whoever reads, and without syncing anything: for what is only a view, and for

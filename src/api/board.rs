@@ -1,0 +1,293 @@
+//! What the API shows, and how it has things done: the real board, or made-up states for work on the page.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::daily::timer::{self, Next};
+use crate::device::Settings;
+use crate::error::{Doing, Error, Result};
+use crate::event::Silent;
+use crate::request::{self, Answer, Request, Trouble};
+use crate::state::status::Auto;
+use crate::state::{history, log};
+use crate::update::view::{self, Pending};
+use crate::update::{Trip, verify};
+use crate::world::clock::RealClock;
+use crate::world::look::LookOnly;
+use crate::world::outside::RealOutside;
+use crate::world::real::RealDisk;
+use crate::world::{Clock, Disk as _, World, durable};
+
+use super::metrics;
+use super::watch::Watch;
+
+/// What routes and events know of the board.
+pub trait Board: Send + Sync {
+    /// What `/ping` says, but for when the API started.
+    fn ping(&self) -> Value;
+    /// The whole state.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn state(&self) -> Result<Value>;
+    /// The plan of the offered release, if one is offered.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn plan(&self) -> Result<Option<Value>>;
+    /// What happened, newest first.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn history(&self) -> Result<Value>;
+    /// The log of a transaction, or the newest.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn log(&self, transaction: Option<&str>) -> Result<Option<Value>>;
+    /// Compares every file.
+    ///
+    /// # Errors
+    /// Nothing is installed, or it cannot be read.
+    fn verify(&self) -> Result<Value>;
+    /// Numbers for Prometheus.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn metrics(&self) -> Result<String>;
+    /// Has something done. Returns once it is left; who does it is another process.
+    ///
+    /// # Errors
+    /// Something else is being done.
+    fn ask(&self, request: &Request) -> Result<()>;
+    /// How the last request ended.
+    fn answer(&self) -> Option<Answer>;
+    /// Waits until something may have changed, at most so long.
+    fn wait(&self, watch: &mut Watch, limit: Duration);
+    /// Identifies a new transaction.
+    fn new_id(&self) -> String;
+}
+
+/// The board this runs on.
+pub struct Real {
+    config: Config,
+    clock: RealClock,
+    /// How the other side is started; none: a path unit waits for the request.
+    start: Option<Vec<PathBuf>>,
+    /// What was left, until it is seen to be worked on.
+    left: Mutex<Option<Left>>,
+    /// What systemd said of the timer, when, and of which schedule.
+    next: Mutex<Option<(Instant, (String, String), Next)>>,
+}
+
+/// How long systemd's word on the timer is good.
+const SHELF_LIFE: Duration = Duration::from_secs(60);
+
+struct Left {
+    request: Request,
+    since: Instant,
+}
+
+/// How long the other side may take to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The config, read again when its file changes: whoever sets the hour on the page wants to see it there.
+pub struct Config {
+    /// The file.
+    pub path: PathBuf,
+    /// Makes settings of it.
+    pub read: Box<dyn Fn() -> Result<Settings> + Send + Sync>,
+    /// What it said, and which file said so.
+    known: Mutex<(Option<Version>, Arc<Settings>)>,
+}
+
+/// Tells one version of a file from the next.
+type Version = (u64, i64, i64, u64);
+
+impl Config {
+    /// Reads it for the first time.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn new(path: PathBuf, read: Box<dyn Fn() -> Result<Settings> + Send + Sync>) -> Result<Self> {
+        let version = version(&path);
+        let settings = Arc::new(read()?);
+        Ok(Config { path, read, known: Mutex::new((version, settings)) })
+    }
+    /// What it says now. One that cannot be read just now has said what it said before.
+    pub fn settings(&self) -> Arc<Settings> {
+        let now = version(&self.path);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if now != known.0
+            && let Ok(settings) = (self.read)()
+        {
+            *known = (now, Arc::new(settings));
+        }
+        Arc::clone(&known.1)
+    }
+}
+
+fn version(path: &std::path::Path) -> Option<Version> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.size()))
+}
+
+impl Real {
+    /// A board; `start` is the command that does a request.
+    pub fn new(config: Config, start: Option<Vec<PathBuf>>) -> Self {
+        Real { config, clock: RealClock::new(), start, left: Mutex::new(None), next: Mutex::new(None) }
+    }
+    fn settings(&self) -> Arc<Settings> {
+        self.config.settings()
+    }
+    /// A disk for one look: it keeps handles, and belongs to one thread.
+    fn disk(&self) -> RealDisk {
+        RealDisk::new(self.settings().managed.iter().map(|m| m.parent().to_owned()).collect())
+    }
+    fn world<'w>(&'w self, disk: &'w LookOnly<'w>) -> World<'w> {
+        World { disk, outside: &RealOutside, clock: &self.clock }
+    }
+    fn view(&self) -> Result<view::View> {
+        let disk = self.disk();
+        let mut seen = view::view(self.world(&LookOnly(&disk)), &self.settings(), &mut Silent)?;
+        (seen.state.auto.next, seen.state.auto.timer) = self.next(&seen.state.auto);
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_none() {
+            // left by an API before this one
+            let found = request::waiting(&disk, &self.settings().layout);
+            *left = found.map(|request| Left { request, since: Instant::now() });
+        }
+        if let Some(waiting) = &*left {
+            let id = &waiting.request.transaction;
+            let is_it = |other: Option<&String>| other == Some(id);
+            let begun = is_it(seen.state.progress.as_ref().map(|p| &p.transaction)) || is_it(seen.last_request.as_ref().map(|a| &a.transaction));
+            if begun {
+                *left = None;
+            } else if waiting.since.elapsed() < PATIENCE {
+                // taken, and not begun yet: between the two nothing is to be seen of it
+                seen.pending = Some(Pending { transaction: id.clone(), action: waiting.request.action });
+            } else if seen.busy.is_none() {
+                // nobody takes requests: this one would keep every other out
+                let _ = disk.unlink(&self.settings().layout.request());
+                seen.pending = None;
+                seen.last_request = Some(self.nobody_came(&waiting.request));
+            }
+        }
+        Ok(seen)
+    }
+    /// What systemd says of the timer. Asked once a minute, and when the schedule has changed: asking starts a program.
+    fn next(&self, auto: &Auto) -> (Option<DateTime<Utc>>, bool) {
+        let mut known = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = (auto.mode.clone(), auto.at.clone());
+        if let Some((asked, schedule, next)) = &*known
+            && asked.elapsed() < SHELF_LIFE
+            && *schedule == of
+        {
+            return (next.at, next.timer);
+        }
+        let disk = self.disk();
+        let next = timer::next(self.world(&LookOnly(&disk)), &self.settings());
+        let said = (next.at, next.timer);
+        *known = Some((Instant::now(), of, next));
+        said
+    }
+    fn nobody_came(&self, request: &Request) -> Answer {
+        let hint = match self.start {
+            None => "`systemctl status pikit-update-apply.path` tells why; `sudo pikit-updater apply` does it without this page",
+            Some(_) => "`pikit-updater status` tells more",
+        };
+        let error = Trouble { code: 1, phase: None, message: "nobody took the request".into(), hint: Some(hint.into()) };
+        Answer { transaction: request.transaction.clone(), action: Some(request.action), at: self.clock.now(), ok: false, error: Some(error) }
+    }
+}
+
+impl Board for Real {
+    fn ping(&self) -> Value {
+        let version = durable::read(&self.disk(), &self.settings().layout.version(), 4096).ok().flatten();
+        let version = version.map(|b| String::from_utf8_lossy(&b).trim().to_owned());
+        json!({"status": "ok", "version": version, "boot_id": self.clock.boot_id()})
+    }
+    fn state(&self) -> Result<Value> {
+        Ok(serde_json::to_value(self.view()?).expect("a view is plain data"))
+    }
+    fn plan(&self) -> Result<Option<Value>> {
+        let path = self.settings().layout.planned();
+        let offered = self.view()?.state.available.map(|a| json!(a.manifest_sha256));
+        let bytes = durable::read(&self.disk(), &path, 64 << 20).doing(|| format!("reading {}", path.display()))?;
+        let plan: Option<Value> = bytes.and_then(|b| serde_json::from_slice(&b).ok());
+        // of another release: a check has said so since
+        Ok(plan.filter(|plan| offered.is_some_and(|digest| plan["manifest_sha256"] == digest)))
+    }
+    fn history(&self) -> Result<Value> {
+        let mut rows = history::load(&self.disk(), &self.settings().layout)?;
+        rows.reverse();
+        Ok(json!({"history": rows}))
+    }
+    fn log(&self, transaction: Option<&str>) -> Result<Option<Value>> {
+        let layout = &self.settings().layout;
+        let newest = || Ok::<_, Error>(log::transactions(&self.disk(), layout)?.into_iter().next());
+        let Some(transaction) = transaction.map_or_else(newest, |id| Ok(Some(id.to_owned())))? else { return Ok(None) };
+        let path = layout.log(&transaction);
+        let bytes = durable::read(&self.disk(), &path, log::SIZE_MAX).doing(|| format!("reading {}", path.display()))?;
+        Ok(bytes.map(|bytes| json!({"transaction": transaction, "lines": String::from_utf8_lossy(&bytes).lines().collect::<Vec<_>>()})))
+    }
+    fn verify(&self) -> Result<Value> {
+        let disk = self.disk();
+        let disk = LookOnly(&disk);
+        let mut silent = Silent;
+        let seen = verify::verify(&mut Trip::looking(self.world(&disk), &self.settings(), &mut silent)?)?;
+        let mut value = serde_json::to_value(&seen).expect("it is plain data");
+        value["drift"] = json!(seen.drift());
+        Ok(value)
+    }
+    fn metrics(&self) -> Result<String> {
+        let rows = history::load(&self.disk(), &self.settings().layout)?;
+        Ok(metrics::text(&self.view()?, &rows))
+    }
+    fn ask(&self, request: &Request) -> Result<()> {
+        let layout = &self.settings().layout;
+        let seen = self.view()?;
+        if let Some(pending) = seen.pending {
+            let message = format!("something else was asked for and is about to begin: {}", pending.action.name());
+            return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
+        }
+        if let Some(busy) = seen.busy {
+            let message = format!("another run is at work (since {}): {}", busy.since.format("%H:%M:%S UTC"), busy.command);
+            return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
+        }
+        request::leave(&self.disk(), layout, request)?;
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Left { request: request.clone(), since: Instant::now() });
+        let Some(argv) = &self.start else { return Ok(()) };
+        start(argv).inspect_err(|_| {
+            // nobody will come for it
+            let _ = self.disk().unlink(&layout.request());
+            *self.left.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        })
+    }
+    fn answer(&self) -> Option<Answer> {
+        // as the state shows it: also when nobody came
+        self.view().ok()?.last_request
+    }
+    fn wait(&self, watch: &mut Watch, limit: Duration) {
+        let layout = &self.settings().layout;
+        watch.wait(&[layout.run_dir(), layout.requests(), layout.state_dir()], limit);
+    }
+    fn new_id(&self) -> String {
+        self.clock.new_id()
+    }
+}
+
+/// Starts the other side as a process of its own, which nothing that happens to this one disturbs: a group of its own, and no stream of ours.
+fn start(argv: &[PathBuf]) -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().doing(|| format!("starting {}", argv[0].display()))?;
+    // somebody has to take note of its end
+    std::thread::Builder::new().name("request".into()).stack_size(64 << 10).spawn(move || child.wait()).map(drop).doing(|| "waiting for the request".into())
+}

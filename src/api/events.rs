@@ -1,0 +1,230 @@
+//! Events are what has changed between two looks at the state. One thread looks, for as long as somebody listens; it keeps what it has
+//! told, so that whoever lost the line for a moment is told what they missed. The state is the truth, this is a view of it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::board::Board;
+use super::watch::Watch;
+use crate::error::Result;
+
+/// Streams at a time.
+pub const STREAMS: usize = 16;
+/// Events kept for who was away.
+const KEPT: usize = 256;
+/// Longest time between two looks while somebody listens: a run that was killed changes no file.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Its place in the stream of this process.
+    pub id: u64,
+    /// `state`, `begun`, `phase`, `progress` or `result`.
+    pub name: &'static str,
+    /// JSON.
+    pub data: String,
+}
+
+/// Where events go.
+#[derive(Default)]
+pub struct Hub {
+    inner: Mutex<Inner>,
+    news: Condvar,
+    ended: AtomicBool,
+}
+
+#[derive(Default)]
+struct Inner {
+    kept: VecDeque<Arc<Told>>,
+    last: Option<Value>,
+    next: u64,
+    listeners: usize,
+}
+
+/// One who listens; leaving is dropping it.
+pub struct Listener {
+    hub: Arc<Hub>,
+    seen: u64,
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Starts to listen after this event, or from now on; none: there are enough listeners.
+    pub fn listen(self: &Arc<Self>, after: Option<u64>) -> Option<Listener> {
+        let mut inner = self.lock();
+        if inner.listeners >= STREAMS {
+            return None;
+        }
+        inner.listeners += 1;
+        self.news.notify_all();
+        // a number from the life before this one, or one that is long gone, means nothing here
+        let oldest = inner.kept.front().map_or(inner.next, |e| e.id);
+        let seen = after.filter(|id| *id < inner.next && *id + 1 >= oldest).map_or(inner.next, |id| id + 1);
+        Some(Listener { hub: Arc::clone(self), seen })
+    }
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.lock().listeners
+    }
+    /// Ends every stream.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.news.notify_all();
+    }
+    /// Looks at the board while somebody listens; never returns before [`Hub::end`].
+    pub fn watch(&self, board: &dyn Board) {
+        let mut watch = Watch::default();
+        while !self.ended.load(Ordering::SeqCst) {
+            {
+                let mut inner = self.lock();
+                if inner.listeners == 0 {
+                    // what happens unseen is no event: who comes is shown the state first
+                    inner.last = None;
+                    drop(self.news.wait_timeout(inner, Duration::from_secs(1)));
+                    continue;
+                }
+            }
+            // a state that cannot be read just now is read at the next look
+            let _ = self.look(board);
+            board.wait(&mut watch, LOOK);
+        }
+    }
+    /// Compares the board with the last look.
+    fn look(&self, board: &dyn Board) -> Result<()> {
+        let mut inner = self.lock();
+        // read with the lock held: looks are told in the order in which they were made
+        let now = board.state()?;
+        if let Some(before) = &inner.last {
+            let news = changes(before, &now);
+            for (name, data) in news {
+                let id = inner.next;
+                inner.next += 1;
+                inner.kept.push_back(Arc::new(Told { id, name, data: data.to_string() }));
+                if inner.kept.len() > KEPT {
+                    inner.kept.pop_front();
+                }
+            }
+        }
+        inner.last = Some(now);
+        self.news.notify_all();
+        Ok(())
+    }
+}
+
+impl Listener {
+    /// The state now, and the number of the first event that is not in it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn state(&self, board: &dyn Board) -> Result<(String, u64)> {
+        self.hub.look(board)?;
+        let inner = self.hub.lock();
+        Ok((inner.last.as_ref().map(Value::to_string).unwrap_or_default(), inner.next))
+    }
+    /// What has happened since the last call, after at most this time; none: the stream is to end.
+    pub fn news(&mut self, limit: Duration) -> Option<Vec<Arc<Told>>> {
+        let mut inner = self.hub.lock();
+        if inner.next <= self.seen {
+            let waited = self.hub.news.wait_timeout_while(inner, limit, |inner| inner.next <= self.seen && !self.hub.ended.load(Ordering::SeqCst));
+            (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        if self.hub.ended.load(Ordering::SeqCst) {
+            return None;
+        }
+        let new: Vec<Arc<Told>> = inner.kept.iter().filter(|e| e.id >= self.seen).cloned().collect();
+        self.seen = inner.next;
+        Some(new)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut inner = self.hub.lock();
+        inner.listeners -= 1;
+    }
+}
+
+/// What to tell about the way from one state to the next: pure.
+fn changes(before: &Value, now: &Value) -> Vec<(&'static str, Value)> {
+    let mut told = Vec::new();
+    let (old, new) = (&before["progress"], &now["progress"]);
+    if new != old && new.is_object() {
+        if new["transaction"] != old["transaction"] {
+            told.push(("begun", json!({"transaction": new["transaction"]})));
+        }
+        if (&new["phase"], &new["message"]) != (&old["phase"], &old["message"]) {
+            told.push(("phase", json!({"transaction": new["transaction"], "phase": new["phase"], "percent": new["percent"], "message": new["message"]})));
+        }
+        told.push(("progress", new.clone()));
+    }
+    if now["last_result"] != before["last_result"] && now["last_result"].is_object() {
+        told.push(("result", now["last_result"].clone()));
+    }
+    let ended = &now["last_request"];
+    if *ended != before["last_request"] && ended["ok"] == json!(false) && ended["transaction"] != now["last_result"]["transaction"] {
+        let error = &ended["error"];
+        told.push((
+            "result",
+            json!({"transaction": ended["transaction"], "action": ended["action"], "outcome": "failed", "code": error["code"],
+                "reason": error["message"], "hint": error["hint"]}),
+        ));
+    }
+    // the whole state whenever something changed that the events above do not carry, and when a run has ended
+    let rest = |state: &Value| -> Value {
+        let mut state = state.clone();
+        if let Some(keys) = state.as_object_mut() {
+            for moment in ["now", "progress", "busy"] {
+                keys.remove(moment);
+            }
+        }
+        state
+    };
+    if rest(before) != rest(now) || before["busy"].is_null() != now["busy"].is_null() || (old.is_object() && new.is_null()) {
+        told.push(("state", now.clone()));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(before: &Value, now: &Value) -> Vec<&'static str> {
+        changes(before, now).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn what_changed_is_told_once_and_in_order() {
+        let idle = json!({"now": 1, "current": "1.0.0", "progress": null, "busy": null, "last_result": null, "last_request": null});
+        let mut later = idle.clone();
+        later["now"] = json!(2);
+        assert!(names(&idle, &later).is_empty(), "time passing is no event");
+
+        let mut begun = later.clone();
+        begun["busy"] = json!({"pid": 1});
+        begun["progress"] = json!({"transaction": "t", "phase": "checking", "percent": 0, "message": "asking"});
+        assert_eq!(names(&later, &begun), ["begun", "phase", "progress", "state"]);
+        let mut moved = begun.clone();
+        moved["progress"]["percent"] = json!(7);
+        assert_eq!(names(&begun, &moved), ["progress"]);
+
+        let mut done = moved.clone();
+        done["progress"] = Value::Null;
+        done["current"] = json!("1.1.0");
+        done["last_result"] = json!({"transaction": "t", "outcome": "confirmed"});
+        assert_eq!(names(&moved, &done), ["result", "state"]);
+
+        let mut failed = later.clone();
+        failed["last_request"] = json!({"transaction": "u", "action": "apply", "ok": false, "error": {"code": 3, "message": "no network"}});
+        let told = changes(&later, &failed);
+        assert_eq!(told[0].0, "result");
+        assert_eq!((&told[0].1["code"], &told[0].1["reason"]), (&json!(3), &json!("no network")));
+    }
+}

@@ -1,0 +1,81 @@
+//! Waiting for files to change: inotify(7), and a look now and then for what it cannot see (folders that are not there yet).
+
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
+
+/// Longest wait without a look, while a folder is not there to be watched.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Folders that are watched.
+#[derive(Debug, Default)]
+pub struct Watch {
+    inotify: Option<OwnedFd>,
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+impl Watch {
+    /// Returns when an entry of one of these folders was written, made, renamed or removed, or after this time.
+    pub fn wait(&mut self, folders: &[PathBuf], limit: Duration) {
+        let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
+        if self.inotify.is_none() {
+            self.inotify = init(flags).ok();
+        }
+        let Some(inotify) = &self.inotify else { return std::thread::sleep(limit.min(LOOK / 4)) };
+        let mut all = true;
+        for folder in folders {
+            use std::os::unix::fs::MetadataExt as _;
+            let now = std::fs::metadata(folder).map(|m| (m.dev(), m.ino())).ok();
+            if now.is_some() && self.watched.get(folder).copied() == now {
+                continue;
+            }
+            // a folder that was made anew is another one
+            let what = WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
+            match (now, add_watch(inotify, folder, what)) {
+                (Some(id), Ok(_)) => drop(self.watched.insert(folder.clone(), id)),
+                _ => all = false,
+            }
+        }
+        let limit = if all { limit } else { limit.min(LOOK) };
+        let time = Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
+        let _ = poll(&mut [PollFd::new(inotify, PollFlags::IN)], Some(&time));
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = Reader::new(inotify, &mut space);
+        while events.next().is_ok() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::world::scratch::Scratch;
+
+    #[test]
+    fn a_change_ends_the_wait_and_so_does_a_folder_that_is_made_later() {
+        let scratch = Scratch::new();
+        let folder = scratch.path().join("later");
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::fs::create_dir(&folder).unwrap();
+                // until the wait below has ended, however it falls
+                for i in 0..2000 {
+                    std::fs::write(folder.join("file"), i.to_string()).unwrap();
+                    std::thread::yield_now();
+                }
+            });
+            let mut watch = Watch::default();
+            while !folder.join("file").exists() {
+                watch.wait(std::slice::from_ref(&folder), Duration::from_secs(60));
+            }
+        });
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+}

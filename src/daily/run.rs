@@ -1,0 +1,1 @@
+//! One day's work, as the timer calls it.
