@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // allowed in tests, and the helpers here are outside of any
 
 mod support;
-#[path = "systemd/drop_in.rs"]
-mod drop_in;
 #[path = "systemd/http.rs"]
 mod http;
 #[path = "systemd/machine.rs"]
@@ -20,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use machine::{Machine, PLACES, ROOT_SIDE};
+use pikit_updater::daily::drop_in;
 
 /// The page and the service of one release.
 fn both(version: &str) -> (String, String) {
@@ -382,6 +381,13 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     let reachable = machine.ok(&format!("nsenter -t {pid} -m -n setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c 'for d in /etc /var /var/tmp /srv /run /run/pikit-update /run/pikit-update/requests; do touch $d/x 2>/dev/null && echo $d; done; rm -f /run/pikit-update/requests/x; cat /proc/net/dev | grep -c :'"));
     assert_eq!(writable, "", "{writable}");
     assert_eq!(reachable, "/var/tmp\n/run/pikit-update/requests\n1\n", "/var/tmp is one of its own");
+
+    let paths = machine.text("etc/systemd/system/pikit-update-apply.service.d/paths.conf");
+    let auto = machine.ask("POST", "/api/update/auto", &bearer, "{\"mode\":\"off\",\"at\":\"05:05\"}");
+    assert_eq!((auto.status, &auto.json()["auto"]["at"]), (200, &"05:05".into()), "{auto:?}");
+    assert!(machine.text("etc/systemd/system/pikit-update.timer.d/schedule.conf").contains("05:05"));
+    assert_eq!(machine.run("systemctl is-enabled pikit-update.timer").out.trim(), "disabled");
+    assert_eq!(machine.text("etc/systemd/system/pikit-update-apply.service.d/paths.conf"), paths);
 
     let asked = machine.ask("POST", "/api/update/apply", &bearer, "{}");
     assert_eq!(asked.status, 202, "{asked:?}");

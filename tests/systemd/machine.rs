@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use pikit_updater::publish::{Overrides, pack};
 
-use crate::drop_in;
 use crate::http;
 use crate::support::board::{Ran, program, ran};
 
@@ -117,7 +116,7 @@ impl Machine {
         fs::create_dir_all(machine.path("srv/releases")).unwrap();
         machine
     }
-    /// What a package does: files into their places, user, folders, units; and what `auto` does: the drop-ins.
+    /// What a package does (files into their places, user, folders, units), and then a person: `auto` writes what depends on the config.
     pub fn install(&self) {
         fs::copy(program(), self.path("usr/bin/pikit-updater")).unwrap();
         for entry in fs::read_dir(home().join("units")).unwrap() {
@@ -130,12 +129,8 @@ impl Machine {
             };
             self.write(&to, fs::read(path).unwrap());
         }
-        let managed: Vec<(&Path, bool)> = self.places.iter().map(|(f, t)| (Path::new(t), f.ends_with('/'))).collect();
-        for unit in ROOT_SIDE {
-            let text = drop_in::root_side(&managed, &["pikit-api.service"], unit.contains("recover"));
-            self.write(&format!("etc/systemd/system/{unit}.d/paths.conf"), text);
-        }
         self.ok("systemd-sysusers && systemd-tmpfiles --create pikit-update.conf && systemctl daemon-reload");
+        self.ok("pikit-updater auto check");
         self.ok("systemctl enable --now pikit-update-recover.service pikit-update-trial.service pikit-update-apply.path pikit-update-api.socket");
     }
     /// Makes this the only release that the source has; a sick one is never well.
