@@ -47,7 +47,8 @@ pub fn root_side(managed: &[Managed], services: &[&str], recovering: bool) -> St
     let open = |folder: &str| parents.iter().any(|p| p.starts_with(folder));
     let closed = |folders: &'static [&'static str]| line("ReadOnlyPaths=", "-", folders.iter().filter(|f| !open(f)).map(Path::new));
     if below_root {
-        text += "ProtectSystem=full\n";
+        // "/" by name too: what the units open below it is then no mount of its own
+        text += "ProtectSystem=full\nReadWritePaths=/\n";
         if open("/home") || open("/root") {
             text += "ProtectHome=false\n";
         }
@@ -113,6 +114,7 @@ mod tests {
             lines(&[("/srv/dash", true)])[3..],
             [
                 "ProtectSystem=full",
+                "ReadWritePaths=/",
                 "ReadOnlyPaths=-/home -/media -/mnt -/opt -/root -/run",
                 "ReadOnlyPaths=-/var/cache -/var/lib -/var/local -/var/log -/var/mail -/var/opt -/var/spool -/var/www"
             ]
