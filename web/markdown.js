@@ -1,111 +1,64 @@
-// Release notes: the little markdown that people write, as nodes. What comes from the network never becomes markup: `parse` makes plain
-// data of a fixed list of tags, `render` makes elements of them and sets their text. Links go to http and https only; pictures and HTML
-// stay the text they are.
+// Release notes. `parse` makes plain data of a fixed list of tags, `render` elements with text: what comes from the network never
+// becomes markup. Links go to http and https only; pictures and HTML stay text.
 
-const LIMIT = 100_000;
+const ITEM = /^\s*([-*+]|\d{1,9}[.)])\s+(.*)$/;
+const HEAD = /^ {0,3}#{1,6}\s+(.*?)[\s#]*$/;
 
 /// Text to a tree: a node is a string, or `[tag, children, href?]`.
 export function parse(text) {
-  const lines = String(text ?? "").slice(0, LIMIT).replace(/\r\n?/g, "\n").split("\n");
   const out = [];
-  let i = 0;
-  while (i < lines.length) {
-    const line = lines[i];
+  let open = null; // the paragraph or item that the next line may go on with
+  let code = null;
+  for (const line of String(text ?? "").slice(0, 1e5).split(/\r?\n/)) {
     let m;
-    if (!line.trim()) i++;
-    else if (/^ {0,3}(```|~~~)/.test(line)) {
-      const fence = line.trim().slice(0, 3);
-      const from = ++i;
-      while (i < lines.length && !lines[i].trim().startsWith(fence)) i++;
-      out.push(["pre", [["code", [lines.slice(from, i++).join("\n")]]]]);
-    } else if ((m = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/.exec(line))) {
-      out.push([m[1].length < 3 ? "h4" : "h5", inline(m[2])]);
-      i++;
-    } else if (/^ {0,3}([-*_])(\s*\1){2,}\s*$/.test(line)) {
-      out.push(["hr", []]);
-      i++;
-    } else if ((m = ITEM.exec(line))) {
-      const tag = /\d/.test(m[2]) ? "ol" : "ul";
-      const items = [];
-      while (i < lines.length && ((m = ITEM.exec(lines[i])) || (items.length && /^\s+\S/.test(lines[i])))) {
-        if (m) items.push({ deep: m[1].length > 1, text: m[3] });
-        else items.at(-1).text += ` ${lines[i].trim()}`;
-        i++;
-      }
-      out.push([tag, nest(items, tag)]);
-    } else if (/^ {0,3}>/.test(line)) {
-      const from = i;
-      while (i < lines.length && /^ {0,3}>/.test(lines[i])) i++;
-      out.push(["blockquote", [["p", inline(lines.slice(from, i).map((l) => l.replace(/^ *> ?/, "")).join(" "))]]]);
-    } else {
-      const from = i++;
-      while (i < lines.length && lines[i].trim() && !/^ {0,3}(#{1,6}\s|```|~~~|>)/.test(lines[i]) && !ITEM.test(lines[i])) i++;
-      out.push(["p", inline(lines.slice(from, i).map((l) => l.trim()).join(" "))]);
-    }
+    if (/^\s*(```|~~~)/.test(line)) {
+      if (!code) out.push(["pre", (code = [])]);
+      else code = null;
+      open = null;
+    } else if (code) code.push(`${line}\n`);
+    else if (!line.trim()) open = null;
+    else if ((m = HEAD.exec(line))) out.push(["h4", [m[1]]]), (open = null);
+    else if ((m = ITEM.exec(line))) {
+      const tag = m[1] > "/" ? "ol" : "ul";
+      if (out.at(-1)?.[0] !== tag) out.push([tag, []]);
+      out.at(-1)[1].push((open = ["li", [m[2]]]));
+    } else if (open) open[1][0] += ` ${line.trim()}`;
+    else out.push((open = ["p", [line.trim()]]));
   }
-  return out;
+  const spans = ([tag, kids]) => [tag, tag === "pre" ? kids : tag[1] === "l" ? kids.map(spans) : inline(kids[0])];
+  return out.map(spans);
 }
 
-const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
-
-// One level below is enough for release notes; what is deeper comes up to it.
-function nest(items, tag) {
-  const out = [];
-  for (const { deep, text } of items) {
-    const last = out.at(-1);
-    if (!deep || !last) out.push(["li", inline(text)]);
-    else if (last[1].at(-1)?.[0] === tag) last[1].at(-1)[1].push(["li", inline(text)]);
-    else last[1].push([tag, [["li", inline(text)]]]);
-  }
-  return out;
-}
-
-// Bounded everywhere: hostile notes cost no more time than honest ones.
-const SPAN = /\\([!-/:-@[-`{-~])|(`{1,2})([^\n]{1,500}?)\2|\*\*([^*\n]{1,500})\*\*|__([^_\n]{1,500})__|(?<!\w)[*_]([^*_\n]{1,500})[*_](?!\w)|\[([^[\]\n]{1,300})\]\(\s*<?([^\s()<>]{1,2000})>?(?:\s+"[^"\n]{0,200}")?\s*\)|<?(https?:\/\/[^\s<>()"'`*]{1,2000})>?/g;
+// Bounded: hostile notes cost no more time than honest ones.
+const SPAN = /`([^`]{1,500})`|\*\*([^*]{1,500})\*\*|(?<!\w)[*_]([^*_]{1,500})[*_](?!\w)|\[([^[\]]{1,300})\]\(([^\s()]{1,2000})\)|(https?:\/\/[^\s<>()"'`*]{1,2000}[^\s<>()"'`*.,;:!?])/g;
 
 function inline(text) {
   const out = [];
   let at = 0;
-  for (const m of text.matchAll(SPAN)) {
-    const [all, escaped, , code, strong, strong2, em, label, to, bare] = m;
-    if (m.index > at) out.push(text.slice(at, m.index));
-    at = m.index + all.length;
-    if (escaped) out.push(escaped);
-    else if (code) out.push(["code", [code.trim() || code]]);
-    else if (strong ?? strong2) out.push(["strong", [strong ?? strong2]]);
-    else if (em) out.push(["em", [em]]);
-    else if (label) out.push(safe(to) ? ["a", [label], safe(to)] : label);
-    else {
-      // a full stop after an address is not part of it
-      const url = bare.replace(/[.,;:!?]+$/, "");
-      out.push(safe(url) ? ["a", [url], safe(url)] : url, bare.slice(url.length));
-    }
+  for (const { 0: all, index, ...m } of text.matchAll(SPAN)) {
+    out.push(text.slice(at, index));
+    at = index + all.length;
+    const href = safe(m[5] ?? m[6]);
+    out.push(m[1] ? ["code", [m[1]]] : m[2] ? ["strong", [m[2]]] : m[3] ? ["em", [m[3]]] : href ? ["a", [m[4] ?? all], href] : m[4] ?? all);
   }
-  out.push(text.slice(at));
-  return out.filter((x) => x !== "");
+  return [...out, text.slice(at)].filter(Boolean);
 }
 
-/// The address, if it is one to follow.
-export function safe(href) {
+function safe(href) {
   try {
     const url = new URL(href);
-    return ["http:", "https:"].includes(url.protocol) ? url.href : null;
+    return /^https?:$/.test(url.protocol) && url.href;
   } catch {
     return null;
   }
 }
 
-const TAGS = new Set("p h4 h5 ul ol li pre code strong em a hr blockquote".split(" "));
-
-/// The tree as nodes of this document.
-export function render(tree, doc) {
-  return tree.map((node) => {
+export const render = (tree, doc) =>
+  tree.map((node) => {
     if (typeof node === "string") return doc.createTextNode(node);
-    const [tag, children, href] = node;
-    if (!TAGS.has(tag)) return doc.createTextNode("");
+    const [tag, kids, href] = node;
     const el = doc.createElement(tag);
     if (href) Object.assign(el, { href, target: "_blank", rel: "noopener noreferrer" });
-    el.append(...render(children, doc));
+    el.append(...render(kids, doc));
     return el;
   });
-}

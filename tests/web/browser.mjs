@@ -60,7 +60,7 @@ export async function shot(page, name) {
 export const overflow = (page) =>
   page.evaluate(() => {
     const root = document.querySelector("pikit-update-dialog")?.shadowRoot;
-    const boxes = [document.documentElement, ...(root ? root.querySelectorAll("dialog, .body, section, header") : [])];
+    const boxes = [document.documentElement, ...(root ? root.querySelectorAll("dialog, .body, section, .top") : [])];
     return boxes.filter((b) => b.scrollWidth > b.clientWidth + 1).map((b) => `${b.localName}.${b.className}: ${b.scrollWidth} > ${b.clientWidth}`);
   });
 
