@@ -36,6 +36,8 @@ pub mod source;
 pub mod update;
 /// The maintainer's side: a recipe and a folder become a release.
 pub mod publish;
+/// The HTTP API: gate, routes, events.
+pub mod api;
 /// The whole story on one machine: releases, a server, a board, a dashboard.
 pub mod demo;
 /// The command line: parse, one call into the trip, render.
