@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Uses of a module that stands below: file, module, why. Empty is how it should be.
 const UPHILL: &[(&str, &str, &str)] = &[];
 
-/// Where effects may be: the doors to the board, the sources, and the commands that are programs of their own.
+/// Where effects may be: the doors to the board, the sources, the API, and the commands that are programs of their own.
 const EFFECTS: [&str; 6] = ["world", "source", "publish", "api", "demo", "cli"];
 
 /// Reaching past the doors. `std::net`'s addresses and `std::process::ExitCode` are plain values.

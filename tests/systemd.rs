@@ -106,7 +106,10 @@ fn a_request_of_the_unprivileged_side_is_confirmed_or_rolled_back_and_nothing_el
     // the same sandbox, with hands in it
     let try_out = "for f in /usr/x /etc/x /etc/systemd/system/x /var/lib/x /var/log/x /var/spool/x /root/x /srv/x /run/x /boot/x; do \
                    touch $f 2>/dev/null && echo $f; done; touch /var/www/x /usr/local/bin/x /etc/pikit/x /tmp/x && echo open; rm /var/www/x; chroot / true 2>&1; mount -t tmpfs x /mnt 2>&1; true";
-    machine.write("etc/systemd/system/pikit-update-apply.service.d/hands.conf", format!("[Service]\nExecStart=\nExecStart=/bin/sh -c \"{}\"\n", try_out.replace('$', "$$")));
+    machine.write(
+        "etc/systemd/system/pikit-update-apply.service.d/hands.conf",
+        format!("[Service]\nExecStart=\nExecStart=/bin/sh -c \"{}\"\n", try_out.replace('$', "$$")),
+    );
     machine.ok("systemctl daemon-reload && systemctl start pikit-update-apply");
     let said = machine.journal("pikit-update-apply");
     let hands: Vec<&str> = said.lines().filter(|l| l.starts_with('/') || *l == "open").collect();
@@ -117,7 +120,11 @@ fn a_request_of_the_unprivileged_side_is_confirmed_or_rolled_back_and_nothing_el
 #[test]
 fn wherever_a_managed_folder_lies_it_is_exchanged_and_its_backup_is_a_second_name() {
     or_no_machine!();
-    for (name, web, api) in [("srv", "/srv/dash/web/", "/opt/dash/api.py"), ("home", "/home/pi/my dash 100%/", "/home/pi/api.py"), ("varlib", "/var/lib/dash/", "/usr/local/lib/dash/api.py")] {
+    for (name, web, api) in [
+        ("srv", "/srv/dash/web/", "/opt/dash/api.py"),
+        ("home", "/home/pi/my dash 100%/", "/home/pi/api.py"),
+        ("varlib", "/var/lib/dash/", "/usr/local/lib/dash/api.py"),
+    ] {
         let machine = Machine::bare(name, &[("pikit-web/", web), ("pikit-api.py", api)]);
         for place in [web, api] {
             fs::create_dir_all(machine.path(&place[1..]).parent().unwrap()).unwrap();
@@ -242,7 +249,10 @@ fn no_number_of_clicks_fails_the_path_unit() {
     // as fast as the root side takes them
     let clicks = "n=0; while [ $n -lt 300 ]; do printf '{\"transaction\":\"%026d\",\"action\":\"unskip\",\"version\":\"9.9.9\"}' $n >new; \
                   until ln new request.json 2>/dev/null; do :; done; rm new; n=$((n+1)); done";
-    machine.ok(&format!("cd /run/pikit-update/requests && setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c '{}'", clicks.replace('\'', "'\\''")));
+    machine.ok(&format!(
+        "cd /run/pikit-update/requests && setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c '{}'",
+        clicks.replace('\'', "'\\''")
+    ));
     machine.until("the last", || (!machine.has("run/pikit-update/requests/request.json")).then_some(()));
     println!("300 clicks: {:.1} s", begun.elapsed().as_secs_f64());
     assert_eq!(machine.show("pikit-update-apply.path", "ActiveState"), "active");
@@ -283,8 +293,13 @@ fn what_is_no_request_is_dropped_and_the_next_one_is_served() {
     .into();
     let shadow = machine.text("etc/shadow");
     for (what, how) in hostile {
-        machine.ok(&format!("cd /run/pikit-update/requests && setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c '{}'", how.replace('\'', "'\\''")));
-        machine.until(&format!("{what} to be gone"), || machine.run("test ! -e /run/pikit-update/requests/request.json -a ! -L /run/pikit-update/requests/request.json").code.eq(&0).then_some(()));
+        machine.ok(&format!(
+            "cd /run/pikit-update/requests && setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c '{}'",
+            how.replace('\'', "'\\''")
+        ));
+        machine.until(&format!("{what} to be gone"), || {
+            machine.run("test ! -e /run/pikit-update/requests/request.json -a ! -L /run/pikit-update/requests/request.json").code.eq(&0).then_some(())
+        });
         machine.until("the root side's end", || (machine.show("pikit-update-apply.service", "ActiveState") != "activating").then_some(()));
     }
     // made by another user altogether
@@ -368,7 +383,10 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     assert!(token.len() >= 16 && !machine.ok("journalctl -b --no-pager").contains(&token));
     let bearer = format!("Authorization: Bearer {token}\r\n");
     assert_eq!(machine.ask("GET", "/api/update/status", &bearer, "").json()["current"], "1.0.0");
-    assert_eq!(machine.ok(&format!("curl -s -H 'Authorization: Bearer {token}' http://127.0.0.1:8686/api/update/status")).matches("\"1.0.0\"").count().min(1), 1);
+    assert_eq!(
+        machine.ok(&format!("curl -s -H 'Authorization: Bearer {token}' http://127.0.0.1:8686/api/update/status")).matches("\"1.0.0\"").count().min(1),
+        1
+    );
 
     // as little as possible: an own user, no capability, no network, nothing writable but the folder of requests
     let pid = machine.show("pikit-update-api.service", "MainPID");
@@ -377,7 +395,8 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     assert_eq!((line("CapEff:"), line("NoNewPrivs:"), line("Seccomp:")), ("0000000000000000".into(), "1".into(), "2".into()));
     assert_eq!(line("Uid:"), machine.ok("id -u pikit-update").trim());
     println!("the API: {} kB, {} threads", line("VmRSS:"), line("Threads:"));
-    let writable = machine.ok(&format!("nsenter -t {pid} -m setpriv --reuid pikit-update --regid pikit-update --clear-groups find / -xdev -writable -type d 2>/dev/null; true"));
+    let writable = machine
+        .ok(&format!("nsenter -t {pid} -m setpriv --reuid pikit-update --regid pikit-update --clear-groups find / -xdev -writable -type d 2>/dev/null; true"));
     let reachable = machine.ok(&format!("nsenter -t {pid} -m -n setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c 'for d in /etc /var /var/tmp /srv /run /run/pikit-update /run/pikit-update/requests; do touch $d/x 2>/dev/null && echo $d; done; rm -f /run/pikit-update/requests/x; cat /proc/net/dev | grep -c :'"));
     assert_eq!(writable, "", "{writable}");
     assert_eq!(reachable, "/var/tmp\n/run/pikit-update/requests\n1\n", "/var/tmp is one of its own");

@@ -81,7 +81,15 @@ pub struct Real {
     /// What was left, until it is seen to be worked on.
     left: Mutex<Option<Left>>,
     /// What systemd said of the timer, when, and of which schedule.
-    next: Mutex<Option<(Instant, (String, String), Next)>>,
+    next: Mutex<Option<Said>>,
+}
+
+/// What systemd said.
+struct Said {
+    asked: Instant,
+    /// Of which schedule: mode and hour.
+    of: (String, String),
+    next: Next,
 }
 
 /// How long systemd's word on the timer is good.
@@ -183,17 +191,13 @@ impl Real {
     fn next(&self, auto: &Auto) -> (Option<DateTime<Utc>>, bool) {
         let mut known = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let of = (auto.mode.clone(), auto.at.clone());
-        if let Some((asked, schedule, next)) = &*known
-            && asked.elapsed() < SHELF_LIFE
-            && *schedule == of
-        {
-            return (next.at, next.timer);
+        if let Some(said) = known.as_ref().filter(|said| said.asked.elapsed() < SHELF_LIFE && said.of == of) {
+            return (said.next.at, said.next.timer);
         }
         let disk = self.disk();
         let next = timer::next(self.world(&LookOnly(&disk)), &self.settings());
-        let said = (next.at, next.timer);
-        *known = Some((Instant::now(), of, next));
-        said
+        *known = Some(Said { asked: Instant::now(), of, next });
+        (next.at, next.timer)
     }
     fn nobody_came(&self, request: &Request) -> Answer {
         let hint = match self.start {

@@ -50,6 +50,23 @@ struct Inner {
 pub struct Listener {
     hub: Arc<Hub>,
     seen: u64,
+    gone: Arc<AtomicBool>,
+}
+
+/// Ends a listener from outside.
+pub struct Leaving {
+    hub: Arc<Hub>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Leaving {
+    /// Its next, or present, wait for news ends with none.
+    pub fn leave(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        // taken and let go: a wait that has just looked and does not sleep yet would miss the call
+        drop(self.hub.lock());
+        self.hub.news.notify_all();
+    }
 }
 
 impl Hub {
@@ -67,7 +84,7 @@ impl Hub {
         // a number from the life before this one, or one that is long gone, means nothing here
         let oldest = inner.kept.front().map_or(inner.next, |e| e.id);
         let seen = after.filter(|id| *id < inner.next && *id + 1 >= oldest).map_or(inner.next, |id| id + 1);
-        Some(Listener { hub: Arc::clone(self), seen })
+        Some(Listener { hub: Arc::clone(self), seen, gone: Arc::default() })
     }
     /// How many listen.
     pub fn listeners(&self) -> usize {
@@ -128,14 +145,21 @@ impl Listener {
         let inner = self.hub.lock();
         Ok((inner.last.as_ref().map(Value::to_string).unwrap_or_default(), inner.next))
     }
+    /// How to end it from outside.
+    pub fn leaving(&self) -> Leaving {
+        Leaving { hub: Arc::clone(&self.hub), gone: Arc::clone(&self.gone) }
+    }
+    fn is_over(&self) -> bool {
+        self.gone.load(Ordering::SeqCst) || self.hub.ended.load(Ordering::SeqCst)
+    }
     /// What has happened since the last call, after at most this time; none: the stream is to end.
     pub fn news(&mut self, limit: Duration) -> Option<Vec<Arc<Told>>> {
         let mut inner = self.hub.lock();
         if inner.next <= self.seen {
-            let waited = self.hub.news.wait_timeout_while(inner, limit, |inner| inner.next <= self.seen && !self.hub.ended.load(Ordering::SeqCst));
+            let waited = self.hub.news.wait_timeout_while(inner, limit, |inner| inner.next <= self.seen && !self.is_over());
             (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        if self.hub.ended.load(Ordering::SeqCst) {
+        if self.is_over() {
             return None;
         }
         let new: Vec<Arc<Told>> = inner.kept.iter().filter(|e| e.id >= self.seen).cloned().collect();

@@ -7,6 +7,14 @@
 //!           refuses)                                      └───────▶ events ──▶ streams
 //! ```
 
+/// Who asked.
+pub mod caller;
+/// The private socket.
+mod door;
+/// tiny_http behind it.
+pub mod inner;
+/// The way in: bounds, and refuses.
+pub mod gate;
 /// Who may ask.
 pub mod access;
 /// Wrong tokens, slowed down.
@@ -33,7 +41,5 @@ pub mod route;
 pub mod asked;
 /// What is answered to what.
 pub mod routes;
-/// The way in.
-pub mod gate;
 /// Where it listens, and when it ends.
 pub mod serve;

@@ -12,6 +12,7 @@ use tiny_http::{Method, Request};
 use super::access::{self, Token};
 use super::attempts::Attempts;
 use super::board::Board;
+use super::caller::Caller;
 use super::events::Hub;
 use super::mock::Mock;
 use super::reply::{Reply, header};
@@ -48,9 +49,9 @@ pub struct Api {
 
 impl Api {
     /// Answers a request. Streams are written until they end.
-    pub fn answer(&self, mut request: Request) {
+    pub fn answer(&self, mut request: Request, caller: Caller) {
         let reply = match self.route(&mut request) {
-            Ok(Route::Events) => match self.stream(request) {
+            Ok(Route::Events) => match self.stream(request, &caller) {
                 Ok(()) => return,
                 Err(instead) => {
                     let (request, reply) = *instead;
@@ -234,7 +235,7 @@ impl Api {
     }
 
     /// A stream, written until it ends; or why there is none.
-    fn stream(&self, request: Request) -> Result<(), Box<(Request, Reply)>> {
+    fn stream(&self, request: Request, caller: &Caller) -> Result<(), Box<(Request, Reply)>> {
         let after = header(&request, "Last-Event-ID").and_then(|id| stream::last_event(id, &self.process));
         if *request.method() == Method::Head {
             return Err(Box::new((request, Reply::text(200, "text/event-stream", String::new()))));
@@ -242,6 +243,9 @@ impl Api {
         let Some(listener) = self.hub.listen(after) else {
             return Err(Box::new((request, Reply::problem(503, "there are enough streams open").with("Retry-After", "10"))));
         };
+        // a tab that was closed makes room at once
+        let leaving = listener.leaving();
+        caller.gone.then(move || leaving.leave());
         let _ = stream::run(request, listener, self.board.as_ref(), &self.process);
         Ok(())
     }

@@ -66,7 +66,7 @@ pub fn run(board: Arc<dyn Board>, options: Options, say: &dyn Fn(&str)) -> Resul
     let spawned = std::thread::Builder::new().name("events".into()).stack_size(512 << 10).spawn(move || looking.0.watch(looking.1.as_ref()));
     spawned.doing(|| "starting to look for events".into())?;
     let answering = Arc::clone(&api);
-    let gate = gate::serve(listeners, Limits::default(), move |request| answering.answer(request), alive)?;
+    let gate = gate::serve(listeners, Limits::default(), move |request, caller| answering.answer(request, caller), alive)?;
 
     say(&format!("listening on {places}"));
     tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
@@ -84,8 +84,8 @@ pub fn run(board: Arc<dyn Board>, options: Options, say: &dyn Fn(&str)) -> Resul
             Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some(why) = gate.failed() {
-            return Err(Error::unexpected(format!("the server could not be kept alive: {why}")));
+        if gate.is_over() {
+            return gate.wait().map(|()| 0);
         }
         if keeps_socket && gate.idle_for().is_some_and(|idle| idle >= options.idle) && hub.listeners() == 0 && nothing_runs(board.as_ref()) {
             say("nobody has asked for a while: systemd starts this again when somebody does");

@@ -1,0 +1,140 @@
+//! A request on the inner server: handed on once, its answer pumped back as it comes.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::PollFlags;
+
+use super::answer::Answer;
+use super::connection::Step;
+use super::entrance::Peer;
+use super::head::Head;
+use super::limits::Limits;
+use super::socket::{Outgoing, receive, send};
+use crate::api::caller::{Caller, Gone, ID};
+use crate::api::inner::Current;
+
+/// A request that the inner server works on.
+pub struct Exchange {
+    socket: Option<OwnedFd>,
+    request: Vec<u8>,
+    sent: usize,
+    answer: Answer,
+    bare: bool,
+    begun: Instant,
+    /// When the last byte came.
+    heard: Instant,
+    _called: Called,
+}
+
+/// How a step went.
+pub enum Went {
+    /// There is more to come.
+    On,
+    /// The answer is complete.
+    Done,
+    /// There is none, and nothing of it was sent.
+    Wrong,
+}
+
+/// Bytes of an answer that wait here for a slow client; the rest waits with the inner server.
+const PUMP: usize = 16 << 10;
+
+/// Tells whoever writes the answer that the client has gone, however that came about.
+struct Called {
+    inner: Arc<Current>,
+    id: u64,
+    gone: Gone,
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        self.inner.callers().take(self.id);
+        self.gone.set();
+    }
+}
+
+impl Exchange {
+    /// Hands a request on, over this connection to the inner server.
+    pub fn new(socket: OwnedFd, inner: Arc<Current>, id: u64, peer: Peer, head: &Head, body: &[u8], now: Instant) -> Exchange {
+        let gone = Gone::default();
+        let address = if let Peer::Tcp(ip) = peer { Some(ip) } else { None };
+        inner.callers().add(id, Caller { address, gone: gone.clone() });
+        let kind = if address.is_some() { "tcp" } else { "unix" };
+        let mut request = head.hand_on(&[("X-Gate-Peer", kind), (ID, &id.to_string())]);
+        request.extend_from_slice(body);
+        let _called = Called { inner, id, gone };
+        let bare = head.method == "HEAD";
+        Exchange { socket: Some(socket), request, sent: 0, answer: Answer::to(head.method), bare, begun: now, heard: now, _called }
+    }
+
+    /// What to wake up for, when so many bytes wait for the client.
+    pub fn interest(&self, waiting: usize) -> Option<(&OwnedFd, PollFlags)> {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::OUT, self.sent < self.request.len());
+        flags.set(PollFlags::IN, waiting < PUMP);
+        // without a wish it is left out: its end is always to be seen, and would keep us awake
+        self.socket.as_ref().filter(|_| !flags.is_empty()).map(|socket| (socket, flags))
+    }
+
+    /// Moves what can be moved.
+    pub fn pump(&mut self, client: &OwnedFd, out: &mut Outgoing, step: &mut Step<'_>) -> Went {
+        self.hand_on();
+        loop {
+            if out.flush(client, step.now).is_err() {
+                // the client is deaf; the front loop hears of it as well, and nothing more is to be said
+                return Went::Done;
+            }
+            let Some(socket) = self.socket.as_ref().filter(|_| out.len() < PUMP) else { break };
+            match receive(socket, step.scratch) {
+                Ok(None) => break,
+                Ok(Some(n)) if n > 0 => {
+                    self.heard = step.now;
+                    if self.answer.take(&step.scratch[..n], out.end()).is_err() {
+                        return Went::Wrong;
+                    }
+                }
+                _ => self.socket = None,
+            }
+        }
+        match self.socket {
+            Some(_) => Went::On,
+            None if self.answer.has_begun() => Went::Done,
+            None => Went::Wrong,
+        }
+    }
+
+    fn hand_on(&mut self) {
+        while let Some(socket) = self.socket.as_ref().filter(|_| self.sent < self.request.len()) {
+            match send(socket, &self.request[self.sent..]) {
+                Ok(Some(n)) => self.sent += n,
+                Ok(None) => return,
+                // it may have answered all the same
+                Err(_) => self.sent = self.request.len(),
+            }
+        }
+        (self.request, self.sent) = (Vec::new(), 0);
+    }
+
+    /// When it must have gone on.
+    pub fn deadline(&self, limits: &Limits) -> Instant {
+        if self.is_stream() { self.heard + limits.silence } else { self.begun + limits.answer_time }
+    }
+    /// Whether its answer is a stream of events.
+    pub fn is_stream(&self) -> bool {
+        self.answer.stream
+    }
+    /// Whether HEAD asked.
+    pub fn is_bare(&self) -> bool {
+        self.bare
+    }
+    /// Whether anything was sent to the client.
+    pub fn has_begun(&self) -> bool {
+        self.answer.has_begun()
+    }
+    /// Bytes it keeps.
+    pub fn weight(&self) -> usize {
+        self.request.capacity()
+    }
+}

@@ -1,0 +1,104 @@
+//! How much of everything the gate allows. All in one place, because together they bound memory, threads and open files.
+
+use std::time::Duration;
+
+/// Bounds of the gate; the defaults are for a board with one household of browsers.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at a time, whatever they are doing. A further one takes the place of the one that has waited longest without a
+    /// whole request.
+    pub connections: usize,
+    /// Of these, from one address (IPv6: from one /64). Does not count for unix sockets: behind one stands a proxy, and many people.
+    pub per_address: usize,
+    /// Requests that the inner server works on at a time, streams included; the others wait for [`turn_time`](Self::turn_time).
+    pub exchanges: usize,
+    /// Threads that run the handler, at most. A handler that keeps its thread for the life of a stream needs one each.
+    pub handlers: usize,
+    /// Bytes of request line and headers.
+    pub head: usize,
+    /// Bytes of a request's body.
+    pub body: usize,
+    /// Bytes of unfinished requests and undelivered answers, all connections together.
+    pub buffered: usize,
+    /// From the connection to the end of the head.
+    pub head_time: Duration,
+    /// From there to the end of the body.
+    pub body_time: Duration,
+    /// How long a whole request waits for the inner server when that is busy or just being replaced.
+    pub turn_time: Duration,
+    /// From handing a request on to the last byte of its answer; streams have no such end.
+    pub answer_time: Duration,
+    /// How long a stream may be without a byte: longer than its heartbeat.
+    pub silence: Duration,
+    /// How long a client may leave its answer unread.
+    pub unread_time: Duration,
+    /// How long a client has to close after the last byte: what it still sends is thrown away, for a reset would take the answer with it.
+    pub linger_time: Duration,
+    /// What the self-check asks for; it must answer 200.
+    pub check: &'static str,
+    /// Time between two self-checks.
+    pub check_every: Duration,
+    /// How long one may take.
+    pub check_time: Duration,
+    /// How many failed self-checks within ten minutes are answered by a new inner server; one more ends the service.
+    pub tries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Limits {
+            connections: 256,
+            per_address: 128,
+            exchanges: 40,
+            handlers: 24,
+            head: 8 << 10,
+            body: 64 << 10,
+            buffered: 2 << 20,
+            head_time: seconds(5),
+            body_time: seconds(10),
+            turn_time: seconds(1),
+            answer_time: seconds(120),
+            silence: seconds(60),
+            unread_time: seconds(10),
+            linger_time: seconds(2),
+            check: "/ping",
+            check_every: seconds(10),
+            check_time: seconds(5),
+            tries: 8,
+        }
+    }
+}
+
+/// Open files of the process that are not connections: sockets, pipes, files that a handler reads.
+const OWN_FILES: usize = 32;
+/// Open files that an exchange costs beyond its client: our end, and the two that tiny_http makes of its own.
+const FILES_PER_EXCHANGE: usize = 3;
+
+impl Limits {
+    /// The same, made to fit into so many open files: whoever runs out of them inside tiny_http does not come back.
+    pub fn fitted(mut self, files: u64) -> Limits {
+        let spare = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
+        self.exchanges = self.exchanges.min(spare / (2 * FILES_PER_EXCHANGE)).max(1);
+        self.connections = self.connections.min(spare.saturating_sub(FILES_PER_EXCHANGE * self.exchanges)).max(4);
+        self.per_address = self.per_address.min(self.connections.div_ceil(2));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_open_files_mean_few_connections_and_never_none() {
+        for files in [0, 10, 40, 64, 100, 256, 1024, 1 << 40] {
+            let fitted = Limits::default().fitted(files);
+            assert!(fitted.exchanges >= 1 && fitted.connections >= 4 && fitted.per_address >= 2, "{files}: {fitted:?}");
+            let used = OWN_FILES + fitted.connections + FILES_PER_EXCHANGE * fitted.exchanges;
+            assert!(files < 40 || used as u64 <= files, "{files}: {used}");
+        }
+        let usual = Limits::default().fitted(1024);
+        assert_eq!((usual.connections, usual.per_address, usual.exchanges), (256, 128, 40));
+    }
+}
