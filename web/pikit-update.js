@@ -32,7 +32,7 @@ class Store {
     this.m = reduce(this.m, { type, at: Date.now(), ...more });
     if (type !== "start") this.keep();
     if (this.m.back && !this.leaving) {
-      // long enough to be read
+      // to be read
       this.leaving = setTimeout(() => location.reload(), 1500);
       this.hush();
     }
@@ -42,7 +42,7 @@ class Store {
     try {
       sessionStorage.setItem(this.key, JSON.stringify(remember(this.m)));
     } catch {
-      // forbidden or full: only the memory over a reload is lost
+      // forbidden or full: only a memory is lost
     }
   }
   draw() {
@@ -123,7 +123,7 @@ class Store {
     this.on("ask", { id, body });
     try {
       this.on("answer", { id, data: await this.api.post(path, body) });
-      if (/^log/.test(id)) this.refresh();
+      this.refresh();
     } catch (problem) {
       this.on("problem", { problem });
       if (id !== "login") problem.status === 401 ? this.lost(problem) : this.refresh();
@@ -166,7 +166,7 @@ class Base extends HTMLElement {
     }
     this.store.views.add(this);
     this.draw(screen(this.store.m, Date.now()));
-    // a dialog that was open over a run is open again after the reload
+    // open over a run, open after the reload
     if (this.store.saved?.open && this.store.saved.watch) queueMicrotask(() => this.open());
   }
   disconnectedCallback() {
