@@ -25,7 +25,6 @@ class Store {
     this.ping();
     this.refresh();
     setInterval(() => document.hidden || this.tick(), 1000);
-    addEventListener("online", () => this.refresh());
     document.addEventListener("visibilitychange", () => (document.hidden ? this.hush() : this.refresh()));
   }
   on(type, more) {
@@ -57,8 +56,7 @@ class Store {
     const now = Date.now();
     const { ping, refresh } = wants(this.m, now);
     if (ping && now - this.pinged >= ping) this.ping();
-    const last = this.m.link === "up" ? Math.max(this.asked, this.m.heard) : this.asked;
-    if (refresh && now - last >= (this.stream ? refresh : Math.min(refresh, this.pause, 10e3))) this.refresh();
+    if (refresh && now - Math.max(this.asked, this.m.link === "up" && this.m.heard) >= (this.stream ? refresh : Math.min(refresh, this.pause, 10e3))) this.refresh();
     this.draw();
   }
   async ping() {
@@ -162,7 +160,7 @@ class Base extends HTMLElement {
     this.store = stores.get(root);
     if (!this.shadowRoot) {
       this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
-      this.build();
+      this.build?.();
     }
     this.store.views.add(this);
     this.draw(screen(this.store.m, Date.now()));
@@ -175,7 +173,6 @@ class Base extends HTMLElement {
 }
 
 class Chip extends Base {
-  build() {}
   draw(s) {
     draw(this.shadowRoot, chip(s, () => this.open()));
   }

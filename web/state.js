@@ -6,7 +6,7 @@ const CHANGES = ["apply", "apply-anyway", "rollback", "repair"];
 // Every wait ends in words. Milliseconds.
 export const LIMITS = { first: 8e3, gone: 90e3, pending: 30e3, still: 180e3, lost: 15e3, ping: 3e3, quiet: 10e3, idle: 300e3 };
 
-export const fresh = () => ({ status: null, heard: 0, skew: 0, began: 0, link: "new", down: 0, home: null, ping: null, watch: null, points: [], moved: 0, ui: {}, data: {} });
+export const fresh = () => ({ status: null, skew: 0, link: "new", points: [], ui: {}, data: {} });
 
 // ---- what happened
 
@@ -119,7 +119,7 @@ const list = (units) => units.map((u) => u.replace(/\.service$/, "")).join(", ")
 /// The updater's messages begin small and end without a full stop.
 export function sentence(text) {
   const t = String(text ?? "").trim().replace(/^(.*?)(https?:\/\/\S+): (HTTP \d+)/, "$1$3 from $2");
-  return (/^[a-z]+([ ,;]|$)/.test(t) ? t[0].toUpperCase() + t.slice(1) : t) + (!t || /[.!?…]$/.test(t) ? "" : ".");
+  return (/^[a-z]+([ ,;]|$)/.test(t) ? t[0].toUpperCase() + t.slice(1) : t) + (!t || /[.!?…:]$/.test(t) ? "" : ".");
 }
 
 export function age(iso, t) {
@@ -188,7 +188,7 @@ const STATUS = "sudo pikit-updater status";
 /// The one thing that matters now.
 function scene(m, now, t) {
   const { status: s, watch: w } = m;
-  const say = (tone, chip, title, lines, more) => ({ tone, chip, title, lines: lines.filter(Boolean), buttons: [], type: [], ...more });
+  const say = (tone, chip, title, lines, more) => ({ tone, chip, title, lines: lines.filter(Boolean).map(sentence), buttons: [], type: [], ...more });
   const wait = { wait: true };
   const since = (at) => span(Math.max(1, (now - at) / 1000));
 
@@ -200,7 +200,7 @@ function scene(m, now, t) {
     if (m.link === "new" && now - m.began < LIMITS.first) return say("", "…", "Asking the board", [], wait);
     const late = now - (m.down || m.began) > LIMITS.gone;
     return say("warn", "Offline", "The board does not answer", [
-      sentence(m.trouble?.detail), sentence(m.trouble?.hint), late ? `No answer for ${since(m.down || m.began)}. Is it switched on, and on this network? ${SSH}` : "This page tries again by itself.",
+      m.trouble?.detail, m.trouble?.hint, late ? `No answer for ${since(m.down || m.began)}. Is it on, and on this network? ${SSH}` : "This page tries again.",
     ], { type: late ? ["systemctl status pikit-update-api"] : [], buttons: ["retry"] });
   }
   if (s.interrupted)
@@ -220,7 +220,7 @@ function scene(m, now, t) {
   const checked = (at) => Date.parse(s.last_check) > Date.parse(at);
 
   const f = failure(s);
-  if (f?.code === 7) return say("bad", "Needs you", "This needs a person", [sentence(f.reason), f.hint ? sentence(f.hint) : "Both versions are still on the card.", SSH], { type: [STATUS, "sudo pikit-updater recover"] });
+  if (f?.code === 7) return say("bad", "Needs you", "This needs a person", [f.reason, f.hint || "Both versions are still on the card.", SSH], { type: [STATUS, "sudo pikit-updater recover"] });
   if (w?.done === "result" && r.outcome === "confirmed") {
     // claimed from what is installed, not from what was wished for
     if (s.current !== r.to) return say("bad", "Update failed", `${s.current ?? "No release"} is installed, not ${name(r.to)}`, [SSH], { type: [STATUS, "sudo pikit-updater verify"] });
@@ -235,24 +235,24 @@ function scene(m, now, t) {
   if (f && (w?.done || (mine && f.outcome !== "cancelled" && !checked(f.at)))) {
     const full = /space/.test(f.reason);
     const title = full ? "There is not enough space on the card" : f.outcome === "cancelled" ? "Stopped" : { rollback: "Could not go back", repair: "Could not repair" }[f.action] ?? `${f.to ?? "The update"} was not installed`;
-    return say("bad", "Update failed", title, [sentence(f.reason), sentence(f.hint), f.outcome || f.code > 2 ? stays : "", !f.hint && (full ? "Free some space there, then try again." : "Trying again goes on from what was downloaded.")], { ...go, excerpt: f.outcome && !full });
+    return say("bad", "Update failed", title, [f.reason, f.hint, f.outcome || f.code > 2 ? stays : "", !f.hint && (full ? "Free some space there, then try again." : "Trying again goes on from what was downloaded.")], { ...go, excerpt: f.outcome && !full });
   }
 
   if (s.last_check_error && !install) {
     const e = q?.action === "check" && !q.ok ? q.error : {};
-    const lines = [sentence(s.last_check_error), sentence(e.hint)];
+    const lines = [s.last_check_error, e.hint];
     if (e.code === 4 || /sign|trust/.test(s.last_check_error))
       return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], go);
     return say("warn", "Offline", "The release server cannot be reached", [...lines, `The dashboard works as before.${e.hint ? "" : " Is the board online? `pikit-updater doctor` tells more."}`], go);
   }
-  if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sentence(sick.reason), `It is not tried again by itself.`], go);
+  if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sick.reason, `It is not tried again by itself.`], go);
   if (a?.blocked?.length) {
     const why = a.blocked.join("; ");
-    return say("warn", "Update blocked", `${a.version} cannot be installed here`, [sentence(why), /space/.test(why) ? "Free some space there, then check again." : "`pikit-updater doctor` tells more.", stays], { ...go, offer: true });
+    return say("warn", "Update blocked", `${a.version} cannot be installed here`, [why, /space/.test(why) ? "Free some space there, then check again." : "`pikit-updater doctor` tells more.", stays], { ...go, offer: true });
   }
   if (install) {
     const facts = [a.released && `Released ${date(a.released, t)}`, a.download_bytes != null && (a.download_bytes ? `${bytes(a.download_bytes)} to download` : "nothing to download")].filter(Boolean).join(" · ");
-    const stale = s.last_check_error && `The last check failed: ${sentence(s.last_check_error)}`;
+    const stale = s.last_check_error && `The last check failed: ${s.last_check_error}`;
     if (s.skipped?.includes(a.version)) return say("", `${a.version} skipped`, `${a.version} is skipped`, [facts, "Automatic mode passes over it. You can still install it."], { buttons: ["install", "check", "unskip"], offer: true });
     return say("news", "Update available", s.current ? `${s.current} → ${a.version}` : `Install ${a.version}`, [facts, s.current ? "" : "What lies there now is backed up first.", stale], { buttons: ["install", "check", "skip"], offer: true });
   }

@@ -58,8 +58,8 @@ const lines = (text, label) => h("pre", { class: "log", tabindex: "0", role: "re
 const paths = (files) => files?.length > 0 && h("ul", {}, files.map(([path, what]) => h("li", {}, h("code", {}, path), ` ${what}`)));
 const link = (href, words) => h("a", { href, target: "_blank", rel: "noopener noreferrer" }, words);
 
-const PATHS = { good: "M5 12.5l4.5 4.5L19 7.5", news: "M12 19V5M6 11l6-6 6 6", warn: "M12 6v7.5M12 17.5v.5", bad: "M7 7l10 10M17 7L7 17", "": "M6 12h.1M12 12h.1M18 12h.1" };
-const icon = (tone, look) => h("svg", { class: look, viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: PATHS[tone] }));
+const PATHS = { good: "M5 12.5l4.5 4.5L19 7.5", news: "M12 19V5M6 11l6-6 6 6", warn: "M12 6v7.5M12 17.5v.5", bad: "M7 7l10 10M17 7L7 17" };
+const icon = (tone, look) => h("svg", { class: look, viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: PATHS[tone || "good"] }));
 
 export const chip = (s, open) => [
   h("button", { class: `chip ${s.tone}`, part: "chip", type: "button", "aria-haspopup": "dialog", lang: "en", onclick: open }, h("span", { class: s.wait ? "dot wait" : "dot" }), s.chip),

@@ -220,7 +220,7 @@ test("a request that fails before it begins says why", () => {
 
 test("a release that rolled back is told as that, although its request failed too", () => {
   const r = ended("rolled-back", { code: 6, reason: "1.2.0 failed its health check: http://x/ping: HTTP 503" });
-  r.last_request = { transaction: tx, action: "apply", at: "2026-11-21T10:01:01Z", ok: false, error: { code: 6, message: "1.2.0 failed its health check", hint: "wait for a newer one" } };
+  r.last_request = { transaction: "another", action: "apply", at: "2026-11-21T10:01:01Z", ok: false, error: { code: 6, message: "1.2.0 failed its health check", hint: "wait for a newer one" } };
   assert.equal(screen(hear(begun(), r), T).title, "Rolled back to 1.1.0");
 });
 

@@ -358,6 +358,10 @@ test("a redraw each second takes nothing away from who reads or types", async (t
   board.set({ ...board.status, last_check: board.status.now });
   await until("drawn", async () => /just now/.test(await words(dialog(page))));
   assert.ok(await time.evaluate((el) => el.getRootNode().activeElement === el));
+  await time.fill("05:55");
+  board.set({ ...board.status, auto: { ...board.status.auto, at: "06:00", next: null } });
+  await until("drawn", async () => /not known/.test(await words(dialog(page))));
+  assert.equal(await time.inputValue(), "05:55");
   assert.ok(await kept.evaluate((node) => node.isConnected));
 });
 
