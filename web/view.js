@@ -110,7 +110,7 @@ export function dialog(s, act) {
     const at = (e) => e.target.value && e.target.value !== s.at && act("auto", { mode: s.mode, at: e.target.value });
     return [
       s.notes && card("notes", "What is new",
-        s.notes.map((n) => [h("h4", {}, n.title), h("div", { class: "notes", md: n.text })]),
+        s.notes.map((n) => [h("h4", {}, n.title), h("div", { class: "notes", dir: "auto", md: n.text })]),
         row(s.changelog && link(s.changelog, "Whole changelog"), quiet("files", "Which files?", { "aria-expanded": String(!!s.files) })),
         paths(s.files)),
       card("facts", "",
