@@ -25,14 +25,13 @@ class Store {
     this.ping();
     this.refresh();
     setInterval(() => document.hidden || this.tick(), 1000);
-    addEventListener("online", () => this.refresh());
     document.addEventListener("visibilitychange", () => (document.hidden ? this.hush() : this.refresh()));
   }
   on(type, more) {
     this.m = reduce(this.m, { type, at: Date.now(), ...more });
     if (type !== "start") this.keep();
     if (this.m.back && !this.leaving) {
-      // long enough to be read
+      // to be read
       this.leaving = setTimeout(() => location.reload(), 1500);
       this.hush();
     }
@@ -42,7 +41,7 @@ class Store {
     try {
       sessionStorage.setItem(this.key, JSON.stringify(remember(this.m)));
     } catch {
-      // forbidden or full: only the memory over a reload is lost
+      // forbidden or full: only a memory is lost
     }
   }
   draw() {
@@ -57,8 +56,7 @@ class Store {
     const now = Date.now();
     const { ping, refresh } = wants(this.m, now);
     if (ping && now - this.pinged >= ping) this.ping();
-    const last = this.m.link === "up" ? Math.max(this.asked, this.m.heard) : this.asked;
-    if (refresh && now - last >= (this.stream ? refresh : Math.min(refresh, this.pause, 10e3))) this.refresh();
+    if (refresh && now - Math.max(this.asked, this.m.link === "up" && this.m.heard) >= (this.stream ? refresh : Math.min(refresh, this.pause, 10e3))) this.refresh();
     this.draw();
   }
   async ping() {
@@ -123,7 +121,7 @@ class Store {
     this.on("ask", { id, body });
     try {
       this.on("answer", { id, data: await this.api.post(path, body) });
-      if (/^log/.test(id)) this.refresh();
+      this.refresh();
     } catch (problem) {
       this.on("problem", { problem });
       if (id !== "login") problem.status === 401 ? this.lost(problem) : this.refresh();
@@ -162,11 +160,11 @@ class Base extends HTMLElement {
     this.store = stores.get(root);
     if (!this.shadowRoot) {
       this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
-      this.build();
+      this.build?.();
     }
     this.store.views.add(this);
     this.draw(screen(this.store.m, Date.now()));
-    // a dialog that was open over a run is open again after the reload
+    // open over a run, open after the reload
     if (this.store.saved?.open && this.store.saved.watch) queueMicrotask(() => this.open());
   }
   disconnectedCallback() {
@@ -175,7 +173,6 @@ class Base extends HTMLElement {
 }
 
 class Chip extends Base {
-  build() {}
   draw(s) {
     draw(this.shadowRoot, chip(s, () => this.open()));
   }

@@ -6,7 +6,7 @@ const CHANGES = ["apply", "apply-anyway", "rollback", "repair"];
 // Every wait ends in words. Milliseconds.
 export const LIMITS = { first: 8e3, gone: 90e3, pending: 30e3, still: 180e3, lost: 15e3, ping: 3e3, quiet: 10e3, idle: 300e3 };
 
-export const fresh = () => ({ status: null, heard: 0, skew: 0, began: 0, link: "new", down: 0, home: null, ping: null, watch: null, points: [], moved: 0, ui: {}, data: {} });
+export const fresh = () => ({ status: null, skew: 0, link: "new", points: [], ui: {}, data: {} });
 
 // ---- what happened
 
@@ -19,10 +19,10 @@ export function reduce(m, e) {
     case "login": return { ...fresh(), link: "login", home: m.home, ui: { open: m.ui.open }, problem: m.link === "login" ? m.problem : null };
     case "down": return { ...m, link: "down", down: m.down || at, trouble: e.problem };
     case "ping": return settle({ ...m, ping: e.ping, home: m.home?.boot_id ? m.home : { ...m.home, ...e.ping } });
-    case "ask": return { ...m, acting: e, problem: null, done: null, ui: { ...m.ui, confirm: false } };
+    case "ask": return { ...m, acting: e, watch: closed(m.watch, at), problem: null, done: null, ui: { ...m.ui, confirm: false } };
     case "answer": return answered({ ...m, acting: null }, e, m.acting?.body);
     case "problem": return { ...m, acting: null, problem: e.problem };
-    case "seen": return { ...m, problem: null, done: null, watch: m.watch?.done ? null : m.watch, ui: {} };
+    case "seen": return { ...m, problem: null, done: null, watch: closed(m.watch, at), ui: {} };
     case "ui": return { ...m, ui: { ...m.ui, ...e.ui } };
     case "data": return { ...m, data: { ...m.data, [e.name]: e.value } };
   }
@@ -48,12 +48,15 @@ function heard(m, status, at) {
   return settle(next);
 }
 
+const closed = (w, at) => (w?.done || (w?.idle && at - w.idle > LIMITS.lost) ? null : w);
+
 // A run is watched to its end, also over a reload, so that its end can be told.
 function watched(s, w, at) {
   const run = working(s);
   const last = s.last_result?.transaction ?? null;
   if (run && (!w || w.done)) w = { at, before: last, action: s.pending?.action };
   if (!w || w.done) return w;
+  if (s.busy && !run) return { ...w, idle: 0 };
   if (run) return { ...w, transaction: run.transaction, idle: 0, away: w.away ?? (disrupts(s) ? at : null) };
   const how = last === w.transaction || last !== w.before ? "result" : s.last_request?.transaction === w.transaction ? "request" : null;
   return how ? { ...w, done: how } : { ...w, idle: w.idle || at };
@@ -68,8 +71,9 @@ function settle(m) {
 }
 
 // How a run began and ended is asked for, not taken from here.
-function told({ status: s }, { name, data }) {
+function told({ status: s, acting }, { name, data }) {
   if (name === "state") return data;
+  if (!data.transaction || [s.pending?.action, acting?.id].includes("check")) return s;
   const p = s.progress?.transaction === data.transaction ? s.progress : { percent: 0, message: "" };
   return { ...s, pending: null, progress: { ...p, ...(data.phase !== p.phase && { bytes_done: 0, bytes_total: 0 }), ...data } };
 }
@@ -115,7 +119,7 @@ const list = (units) => units.map((u) => u.replace(/\.service$/, "")).join(", ")
 /// The updater's messages begin small and end without a full stop.
 export function sentence(text) {
   const t = String(text ?? "").trim().replace(/^(.*?)(https?:\/\/\S+): (HTTP \d+)/, "$1$3 from $2");
-  return (/^[a-z]+([ ,;]|$)/.test(t) ? t[0].toUpperCase() + t.slice(1) : t) + (!t || /[.!?…]$/.test(t) ? "" : ".");
+  return (/^[a-z]+([ ,;]|$)/.test(t) ? t[0].toUpperCase() + t.slice(1) : t) + (!t || /[.!?…:]$/.test(t) ? "" : ".");
 }
 
 export function age(iso, t) {
@@ -172,9 +176,9 @@ export function row(r, t) {
 
 // The newest failure, whether the run began or not.
 function failure({ last_result: r, last_request: q, available: a }) {
-  const later = q && !q.ok && CHANGES.includes(q.action) && !(Date.parse(r?.at) > Date.parse(q.at));
-  if (later) return { to: a?.version, ...q, ...q.error, reason: q.error?.message };
-  return r && OUTCOME[r.outcome] && r.outcome !== "rolled-back" ? null : r;
+  const e = (q && !q.ok && CHANGES.includes(q.action) && q.error) || {};
+  if (e.code && e.code !== 6 && q.transaction !== r?.transaction && !(Date.parse(r?.at) > Date.parse(q.at))) return { to: a?.version, ...q, ...e, reason: e.message };
+  return r && OUTCOME[r.outcome] && r.outcome !== "rolled-back" ? null : r && { ...r, hint: q?.transaction === r.transaction && e.hint };
 }
 
 const SSH = "Over SSH, type:";
@@ -184,25 +188,25 @@ const STATUS = "sudo pikit-updater status";
 /// The one thing that matters now.
 function scene(m, now, t) {
   const { status: s, watch: w } = m;
-  const say = (tone, chip, title, lines, more) => ({ tone, chip, title, lines: lines.filter(Boolean), buttons: [], type: [], ...more });
+  const say = (tone, chip, title, lines, more) => ({ tone, chip, title, lines: lines.filter(Boolean).map(sentence), buttons: [], type: [], ...more });
   const wait = { wait: true };
   const since = (at) => span(Math.max(1, (now - at) / 1000));
 
-  if (m.link === "login") return say("warn", "Login needed", "Log in to see updates", ["The board asks each browser for its token once. Over SSH, `sudo pikit-updater token` shows it."], { form: true });
+  if (m.link === "login") return say("warn", "Login needed", "Log in to see updates", ["Each browser needs the token once. Over SSH, `sudo pikit-updater token` shows it."], { form: true });
   if (m.back) return say("good", "Restarted", "It is back", ["Loading the page anew."], wait);
-  if (s && (working(s) || (w && !w.done))) return running();
+  if (s && (working(s) || (w && !w.done && !s.interrupted))) return running();
 
   if (m.link !== "up" && !(s && m.link === "new" && now - m.began < LIMITS.first)) {
     if (m.link === "new" && now - m.began < LIMITS.first) return say("", "…", "Asking the board", [], wait);
     const late = now - (m.down || m.began) > LIMITS.gone;
     return say("warn", "Offline", "The board does not answer", [
-      sentence(m.trouble?.detail), sentence(m.trouble?.hint), late ? `No answer for ${since(m.down || m.began)}. Is it switched on, and on this network? ${SSH}` : "This page tries again by itself.",
+      m.trouble?.detail, m.trouble?.hint, late ? `No answer for ${since(m.down || m.began)}. Is it on, and on this network? ${SSH}` : "This page tries again.",
     ], { type: late ? ["systemctl status pikit-update-api"] : [], buttons: ["retry"] });
   }
   if (s.interrupted)
     return say("bad", "Interrupted", "An update was interrupted", [`The power was cut or the updater was stopped. Nothing is lost. ${SSH}`], { type: ["sudo pikit-updater recover"] });
   if (m.acting?.id === "check" || s.pending?.action === "check" || /^check/.test(s.busy?.command))
-    return say("", "Checking…", "Checking for updates", [m.acting ? `Asking the release server for ${since(m.acting.at)}. It ends by itself within two minutes.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
+    return say("", "Checking…", "Checking for updates", [m.acting ? `Asking for ${since(m.acting.at)}, two minutes at most.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
   if (s.busy || s.pending)
     return say("", "Busy", s.busy ? "Somebody is updating over SSH" : "The board is at work", [
       s.busy && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end; \`pikit-updater status\` tells more.`,
@@ -216,7 +220,7 @@ function scene(m, now, t) {
   const checked = (at) => Date.parse(s.last_check) > Date.parse(at);
 
   const f = failure(s);
-  if (f?.code === 7) return say("bad", "Needs you", "This needs a person", [sentence(f.reason), f.hint ? sentence(f.hint) : "Both versions are still on the card.", SSH], { type: [STATUS, "sudo pikit-updater recover"] });
+  if (f?.code === 7) return say("bad", "Needs you", "This needs a person", [f.reason, f.hint || "Both versions are still on the card.", SSH], { type: [STATUS, "sudo pikit-updater recover"] });
   if (w?.done === "result" && r.outcome === "confirmed") {
     // claimed from what is installed, not from what was wished for
     if (s.current !== r.to) return say("bad", "Update failed", `${s.current ?? "No release"} is installed, not ${name(r.to)}`, [SSH], { type: [STATUS, "sudo pikit-updater verify"] });
@@ -231,24 +235,24 @@ function scene(m, now, t) {
   if (f && (w?.done || (mine && f.outcome !== "cancelled" && !checked(f.at)))) {
     const full = /space/.test(f.reason);
     const title = full ? "There is not enough space on the card" : f.outcome === "cancelled" ? "Stopped" : { rollback: "Could not go back", repair: "Could not repair" }[f.action] ?? `${f.to ?? "The update"} was not installed`;
-    return say("bad", "Update failed", title, [sentence(f.reason), sentence(f.hint), f.outcome || f.code > 2 ? stays : "", f.outcome && (full ? "Free some space there, then try again." : "Trying again goes on from what was downloaded.")], { ...go, excerpt: f.outcome && !full });
+    return say("bad", "Update failed", title, [f.reason, f.hint, f.outcome || f.code > 2 ? stays : "", !f.hint && (full ? "Free some space there, then try again." : "Trying again goes on from what was downloaded.")], { ...go, excerpt: f.outcome && !full });
   }
 
   if (s.last_check_error && !install) {
     const e = q?.action === "check" && !q.ok ? q.error : {};
-    const lines = [sentence(s.last_check_error), sentence(e.hint)];
+    const lines = [s.last_check_error, e.hint];
     if (e.code === 4 || /sign|trust/.test(s.last_check_error))
-      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "Ask whoever publishes it. The trusted keys are in `/etc/pikit/keys`.", stays], go);
+      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], go);
     return say("warn", "Offline", "The release server cannot be reached", [...lines, `The dashboard works as before.${e.hint ? "" : " Is the board online? `pikit-updater doctor` tells more."}`], go);
   }
-  if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sentence(sick.reason), `It is not tried again by itself.`], go);
+  if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sick.reason, `It is not tried again by itself.`], go);
   if (a?.blocked?.length) {
     const why = a.blocked.join("; ");
-    return say("warn", "Update blocked", `${a.version} cannot be installed here`, [sentence(why), /space/.test(why) ? "Free some space there, then check again." : "`pikit-updater doctor` tells more.", stays], { ...go, offer: true });
+    return say("warn", "Update blocked", `${a.version} cannot be installed here`, [why, /space/.test(why) ? "Free some space there, then check again." : "`pikit-updater doctor` tells more.", stays], { ...go, offer: true });
   }
   if (install) {
     const facts = [a.released && `Released ${date(a.released, t)}`, a.download_bytes != null && (a.download_bytes ? `${bytes(a.download_bytes)} to download` : "nothing to download")].filter(Boolean).join(" · ");
-    const stale = s.last_check_error && `The last check failed: ${sentence(s.last_check_error)}`;
+    const stale = s.last_check_error && `The last check failed: ${s.last_check_error}`;
     if (s.skipped?.includes(a.version)) return say("", `${a.version} skipped`, `${a.version} is skipped`, [facts, "Automatic mode passes over it. You can still install it."], { buttons: ["install", "check", "unskip"], offer: true });
     return say("news", "Update available", s.current ? `${s.current} → ${a.version}` : `Install ${a.version}`, [facts, s.current ? "" : "What lies there now is backed up first.", stale], { buttons: ["install", "check", "skip"], offer: true });
   }
@@ -262,7 +266,7 @@ function scene(m, now, t) {
     const lost = m.link === "down";
     const free = "You can close this page: the work goes on without it.";
     if (lost && now - m.down > LIMITS.gone)
-      return say("bad", "Offline", "The board has not come back", [`No answer for ${since(m.down)}. The update ends or undoes itself without this page, and this page notices when the board is back. ${SSH}`], { type: [STATUS, "sudo pikit-updater rollback"], overlay: true });
+      return say("bad", "Offline", "The board has not come back", [`No answer for ${since(m.down)}. The update ends or undoes itself without this page. ${SSH}`], { type: [STATUS, "sudo pikit-updater rollback"], overlay: true });
     if (!working(s) && !lost) {
       if (now - (w.idle || now) < LIMITS.lost) return say("", "Finishing…", "Finishing", ["Waiting for the board to say how it ended."], wait);
       return say("warn", "Ended", "It is not known how the run ended", [`${s.current ?? "No release"} is installed. ${SSH}`], { type: ["pikit-updater history", "pikit-updater log"], buttons: ["check"] });
@@ -270,7 +274,7 @@ function scene(m, now, t) {
     const chip = p ? `Updating ${p.percent} %` : "Updating…";
     if (lost || disrupts(s)) {
       const seconds = Math.max(0, Math.round((now - (w?.away ?? (m.down || now))) / 1000));
-      const words = lost ? "This page comes back by itself." : p.phase === "rolling-back" ? sentence(p.message) : p.phase === "trial" ? "It has to pass its health checks, or the old version comes back. This can take two minutes." : "The dashboard may be away for a moment.";
+      const words = lost ? "This page comes back by itself." : p.phase === "trial" ? "It has to pass its health checks, or the old version comes back. That takes up to two minutes." : "The dashboard may be away for a moment.";
       return say("", lost ? "Restarting…" : chip, lost ? "Waiting for the board" : PHASE[p.phase], [words, free, seconds * 1e3 > LIMITS.still && STUCK], { overlay: true, seconds, bar: p && bar(m, p) });
     }
     if (!p) {

@@ -53,13 +53,13 @@ export function draw(root, kids) {
   (near?.querySelector("h3,button") ?? near)?.focus();
 }
 
-const para = (text, look) => text && h("p", { class: look }, text.split("`").map((part, i) => (i % 2 ? h("code", { dir: "ltr" }, part) : part)));
-const lines = (text, label) => h("pre", { class: "log", dir: "ltr", tabindex: "0", role: "region", "aria-label": label }, text.join("\n"));
-const paths = (files) => files?.length > 0 && h("ul", {}, files.map(([path, what]) => h("li", {}, h("code", { dir: "ltr" }, path), ` ${what}`)));
+const para = (text, look) => text && h("p", { class: look }, text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part)));
+const lines = (text, label) => h("pre", { class: "log", tabindex: "0", role: "region", "aria-label": label }, text.join("\n"));
+const paths = (files) => files?.length > 0 && h("ul", {}, files.map(([path, what]) => h("li", {}, h("code", {}, path), ` ${what}`)));
 const link = (href, words) => h("a", { href, target: "_blank", rel: "noopener noreferrer" }, words);
 
-const PATHS = { good: "M5 12.5l4.5 4.5L19 7.5", news: "M12 19V5M6 11l6-6 6 6", warn: "M12 6v7.5M12 17.5v.5", bad: "M7 7l10 10M17 7L7 17", "": "M6 12h.1M12 12h.1M18 12h.1" };
-const icon = (tone, look) => h("svg", { class: look, viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: PATHS[tone] }));
+const PATHS = { good: "M5 12.5l4.5 4.5L19 7.5", news: "M12 19V5M6 11l6-6 6 6", warn: "M12 6v7.5M12 17.5v.5", bad: "M7 7l10 10M17 7L7 17" };
+const icon = (tone, look) => h("svg", { class: look, viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: PATHS[tone || "good"] }));
 
 export const chip = (s, open) => [
   h("button", { class: `chip ${s.tone}`, part: "chip", type: "button", "aria-haspopup": "dialog", lang: "en", onclick: open }, h("span", { class: s.wait ? "dot wait" : "dot" }), s.chip),
@@ -79,7 +79,7 @@ export function dialog(s, act) {
       s.seconds != null && h("p", { class: "count" }, `${s.seconds} s`),
       s.bar && [h("progress", { max: "100", value: s.bar.percent, "aria-label": s.title }), para(s.bar.words, "quiet"), para(s.bar.message, "quiet")],
       s.lines.map((l) => para(l)),
-      s.type.map((t) => h("pre", { dir: "ltr", class: "type" }, t)),
+      s.type.map((t) => h("pre", { class: "type" }, t)),
       s.excerpt?.[0] && lines(s.excerpt, "End of the log"),
       s.plan?.map((l) => para(l)),
       s.form && login(),
@@ -101,7 +101,7 @@ export function dialog(s, act) {
     };
     return h("form", { onsubmit: send },
       h("label", { for: "token" }, "Token"),
-      h("input", { id: "token", type: "password", autocomplete: "current-password", required: "required", dir: "ltr", "aria-describedby": s.problem && "problem" }),
+      h("input", { id: "token", type: "password", autocomplete: "current-password", required: "required", "aria-describedby": s.problem && "problem" }),
       h("button", { class: "main", "aria-disabled": s.busy && "true" }, "Log in"));
   }
 
@@ -110,7 +110,7 @@ export function dialog(s, act) {
     const at = (e) => e.target.value && e.target.value !== s.at && act("auto", { mode: s.mode, at: e.target.value });
     return [
       s.notes && card("notes", "What is new",
-        s.notes.map((n) => [h("h4", {}, n.title), h("div", { class: "notes", md: n.text })]),
+        s.notes.map((n) => [h("h4", {}, n.title), h("div", { class: "notes", dir: "auto", md: n.text })]),
         row(s.changelog && link(s.changelog, "Whole changelog"), quiet("files", "Which files?", { "aria-expanded": String(!!s.files) })),
         paths(s.files)),
       card("facts", "",

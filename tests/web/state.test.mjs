@@ -39,7 +39,7 @@ const TABLE = {
   restarting: ["Updating 82 %", "Restarting services", /away for a moment/, []],
   trial: ["Updating 85 %", "Watching its health", /or the old version comes back/, []],
   confirming: ["Updating 97 %", "Finishing", /close this page/, []],
-  "rolling-back": ["Updating 90 %", "Going back", /Returning to 1\.1\.0.*HTTP 503/, []],
+  "rolling-back": ["Updating 90 %", "Going back", /away for a moment/, []],
   confirmed: ["Updates: Up to date", "Up to date", /1\.2\.0 is the newest/, ["check"]],
   "rolled-back": ["Updates: Rolled back", "Rolled back to 1.1.0", /1\.2\.0 failed its health check: HTTP 503 from http:\/\/127\.0\.0\.1:8080\/ping\. It will not be tried again\./, ["check", "anyway"]],
   quarantined: ["Updates: 1.2.0 held back", "1.2.0 failed here before", /not tried again by itself/, ["check", "anyway"]],
@@ -55,7 +55,7 @@ const TABLE = {
   skipped: ["Updates: 1.2.0 skipped", "1.2.0 is skipped", /passes over it/, ["install", "check", "unskip"]],
   busy: ["Updates: Busy", "Somebody is updating over SSH", /`pikit-updater apply 1\.2\.0`.*09:58/, []],
   interrupted: ["Updates: Interrupted", "An update was interrupted", /Nothing is lost/, []],
-  "person-needed": ["Updates: Needs you", "This needs a person", /read-only file system/, []],
+  "person-needed": ["Updates: Needs you", "This needs a person", /read-only file system.*nothing was deleted/, []],
   drift: ["Updates: 4 files changed", "4 installed files changed", /Repair/, ["check"]],
   "first-install": ["Update available", "Install 1.2.0", /backed up first/, ["install", "check", "skip"]],
   "never-checked": ["Updates: Not checked yet", "1.1.0 is installed", /Press Check/, ["check"]],
@@ -216,6 +216,29 @@ test("a request that fails before it begins says why", () => {
   const shown = screen(hear(begun(), s), T);
   assert.equal(shown.title, "1.2.0 was not installed");
   assert.match(said(shown), /Another run holds the lock\. `pikit-updater status` shows what it does\. Nothing was changed/);
+});
+
+test("a release that rolled back is told as that, although its request failed too", () => {
+  const r = ended("rolled-back", { code: 6, reason: "1.2.0 failed its health check: http://x/ping: HTTP 503" });
+  r.last_request = { transaction: "another", action: "apply", at: "2026-11-21T10:01:01Z", ok: false, error: { code: 6, message: "1.2.0 failed its health check", hint: "wait for a newer one" } };
+  assert.equal(screen(hear(begun(), r), T).title, "Rolled back to 1.1.0");
+});
+
+test("a run that is cut by a power cut is told as interrupted, not waited for", () => {
+  const m = hear(event(begun(), "phase", RUN), "interrupted", T + 1000);
+  assert.equal(screen(m, T + 1000).title, "An update was interrupted");
+  assert.equal(screen(hear(m, ended("rolled-back", { transaction: "r", code: 6, reason: "interrupted" }), T + 5000), T + 5000).title, "Rolled back to 1.1.0");
+});
+
+test("a check is no update, whatever the stream tells of it", () => {
+  const m = event(hear(start(), "checking"), "phase", { ...RUN, phase: "planning" });
+  assert.equal(screen(m, T).chip, "Updates: Checking…");
+});
+
+test("a run whose end was never told is let go of when the dialog closes", () => {
+  const m = hear(event(begun(), "phase", RUN), "available", T + 1000);
+  assert.equal(screen(reduce(m, { type: "seen", at: T + 2000 }), T + 2000).title, "Finishing");
+  assert.equal(screen(reduce(m, { type: "seen", at: T + 60_000 }), T + 60_000).title, "1.1.0 → 1.2.0");
 });
 
 test("an old failure goes when a later check worked; a person that is needed does not", () => {
