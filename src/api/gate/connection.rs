@@ -2,6 +2,7 @@
 //! something has come, and when time is up.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -13,6 +14,7 @@ use super::head::{self, Head};
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::socket::{Outgoing, receive, send};
+use crate::api::door::Door;
 
 /// A connection.
 pub struct Connection {
@@ -31,7 +33,9 @@ pub struct Connection {
 /// How far it is.
 enum Stage {
     /// `seen` bytes of its head were looked at.
-    Head { seen: usize },
+    Head {
+        seen: usize,
+    },
     /// The head has passed; the body is coming.
     Body(Head),
     /// The request is whole, and waits for its turn.
@@ -41,7 +45,9 @@ enum Stage {
     /// Nothing more comes but what is in `out`.
     Answered,
     /// All was sent. So many bytes of what the client still sends are thrown away.
-    Leaving { left: usize },
+    Leaving {
+        left: usize,
+    },
     Over,
 }
 
@@ -55,7 +61,7 @@ pub struct Step<'a> {
 /// Bytes that a client may still send after its answer.
 const LEFTOVERS: usize = 256 << 10;
 /// A client that has not read for so long gives way to others.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_millis(500);
 
 impl Connection {
     pub fn new(socket: OwnedFd, peer: Peer, step: &Step<'_>) -> Connection {
@@ -130,6 +136,8 @@ impl Connection {
                 }
                 Ok(Some(0)) | Err(_) => return self.stage = Stage::Over,
                 Ok(Some(n)) => {
+                    // to the byte: there may be hundreds of these
+                    self.input.reserve_exact(n);
                     self.input.extend_from_slice(&step.scratch[..n]);
                     if let Err(refusal) = self.look(step) {
                         return self.refuse(refusal, step);
@@ -242,10 +250,10 @@ impl Connection {
     }
 
     /// Its turn.
-    pub fn begin(&mut self, open: impl FnOnce(&Head, Vec<u8>) -> Exchange, step: &mut Step<'_>) {
+    pub fn begin(&mut self, open: impl FnOnce(&Head, Vec<u8>, &Step<'_>) -> Exchange, step: &mut Step<'_>) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Ready(head) => {
-                let exchange = open(&head, std::mem::take(&mut self.input));
+                let exchange = open(&head, std::mem::take(&mut self.input), step);
                 self.deadline = exchange.deadline(step.limits);
                 self.stage = Stage::Working(exchange);
                 self.advance(step);
@@ -254,9 +262,19 @@ impl Connection {
         }
     }
 
-    /// Whether the inner server works on it.
-    pub fn is_working(&self) -> bool {
-        matches!(self.stage, Stage::Working(_))
+    /// What the inner server does for it.
+    pub fn exchange(&self) -> Option<&Exchange> {
+        if let Stage::Working(exchange) = &self.stage { Some(exchange) } else { None }
+    }
+    /// Another inner server than this one is given up.
+    pub fn hurry(&mut self, now_is: &Arc<Door>, step: &Step<'_>) {
+        match &mut self.stage {
+            Stage::Working(exchange) if !exchange.is_of(now_is) => {
+                exchange.hurry(step.limits, step.now);
+                self.deadline = exchange.deadline(step.limits);
+            }
+            _ => {}
+        }
     }
     /// Whether it has a request of somebody's that is not answered.
     pub fn is_busy(&self) -> bool {
@@ -271,7 +289,6 @@ impl Connection {
     }
     /// Bytes it keeps.
     pub fn weight(&self) -> usize {
-        let held = if let Stage::Working(exchange) = &self.stage { exchange.weight() } else { 0 };
-        self.input.capacity() + self.out.weight() + held
+        self.input.capacity() + self.out.weight() + self.exchange().map_or(0, Exchange::weight)
     }
 }

@@ -18,7 +18,8 @@ fn with(header: &str) -> Result<Head, u16> {
 
 #[test]
 fn what_a_browser_sends_passes() {
-    let head = judge("GET /api/update/status?x=%20 HTTP/1.1\r\nHost: pi.local:8080\r\nCookie: a=b\r\nUpgrade-Insecure-Requests: 1\r\nAccept: */*\r\n\r\n").unwrap();
+    let head =
+        judge("GET /api/update/status?x=%20 HTTP/1.1\r\nHost: pi.local:8080\r\nCookie: a=b\r\nUpgrade-Insecure-Requests: 1\r\nAccept: */*\r\n\r\n").unwrap();
     assert_eq!((head.method, head.target.as_str(), head.minor, head.length, head.expects), ("GET", "/api/update/status?x=%20", 1, 0, false));
     assert_eq!(head.headers, [("Host", "pi.local:8080".into()), ("Cookie", "a=b".into()), ("Accept", "*/*".into())]);
     for good in ["Host: [::1]:80", "host:pi", "HOST: 192.168.0.9 "] {

@@ -64,7 +64,11 @@ impl Outgoing {
         self.stuck = None;
         self.sent = 0;
         // a stream lives for hours and says little: its buffer is given back
-        if self.bytes.capacity() > 1024 { self.bytes = Vec::new() } else { self.bytes.clear() }
+        if self.bytes.capacity() > 1024 {
+            self.bytes = Vec::new()
+        } else {
+            self.bytes.clear()
+        }
         Ok(())
     }
 }
