@@ -23,14 +23,16 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// Keeps a thousand connections open for a while and opens another for each that is closed; each says a word now and then.
+/// Keeps a thousand connections open for a while and opens others for those that are closed, up to 4,000 a second; each says a word now
+/// and then.
 fn slowloris(target: &Target, time: Duration, word: &[u8], every: Duration) -> u32 {
     target::many_files();
     let (end, mut opened) = (Instant::now() + time, 0);
     let mut streams: Vec<TcpStream> = Vec::new();
     let mut next_word = Instant::now() + every;
     while Instant::now() < end {
-        while streams.len() < 1000 && Instant::now() < end {
+        let most = if opened < 1000 { 1000 } else { 20 };
+        for _ in streams.len()..1000.min(streams.len() + most) {
             let Ok(stream) = TcpStream::connect(target.address) else { break };
             stream.set_nonblocking(true).unwrap();
             streams.push(stream);
@@ -41,8 +43,8 @@ fn slowloris(target: &Target, time: Duration, word: &[u8], every: Duration) -> u
             next_word += every;
         }
         // a closed one gives the end, or an answer before it
-        streams.retain_mut(|s| !matches!(s.read(&mut [0; 512]), Ok(_)) && (!talks || s.write(word).is_ok()));
-        std::thread::yield_now();
+        streams.retain_mut(|s| s.read(&mut [0; 512]).is_err() && (!talks || s.write(word).is_ok()));
+        std::thread::sleep(Duration::from_millis(5));
     }
     opened
 }
@@ -386,6 +388,21 @@ fn a_body_may_have_64_kib_and_not_a_byte_more_and_must_arrive_in_time() {
     slow.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na").unwrap();
     let reply = target::reply(slow, Instant::now());
     assert!(reply.status == 408 && reply.took < seconds(3), "{} {:?}", reply.text, reply.took);
+}
+
+#[test]
+fn who_is_refused_may_finish_its_sentence_and_reads_why() {
+    let target = Target::start(Setup::default());
+    let mut stream = target.connect();
+    stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n").unwrap();
+    target::expect(&mut stream, "HTTP/1.1 413 ");
+    // a closed connection would answer the first of these with a reset, and some systems throw away what was not read yet then
+    for _ in 0..20 {
+        stream.write_all(&[b'x'; 10_000]).unwrap();
+    }
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with('}'), "{rest}");
 }
 
 #[test]

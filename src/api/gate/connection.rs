@@ -56,8 +56,12 @@ pub struct Step<'a> {
     pub limits: &'a Limits,
     pub now: Instant,
     pub scratch: &'a mut [u8],
+    /// Bytes that may be kept of requests this time, all connections together.
+    pub room: &'a mut usize,
 }
 
+/// So much of a request is read even when memory is short: the whole of a polite one, as a rule.
+const SMALL: usize = 2 << 10;
 /// Bytes that a client may still send after its answer.
 const LEFTOVERS: usize = 256 << 10;
 /// A client that has not read for so long gives way to others.
@@ -128,7 +132,11 @@ impl Connection {
                 Stage::Body(head) => head.length - self.input.len(),
                 _ => return,
             };
-            let room = missing.min(step.scratch.len());
+            let free = SMALL.saturating_sub(self.input.len()).max(*step.room);
+            let room = missing.min(step.scratch.len()).min(free);
+            if room == 0 {
+                return;
+            }
             match receive(&self.socket, &mut step.scratch[..room]) {
                 Ok(None) => return,
                 Ok(Some(0)) if !self.input.is_empty() || matches!(self.stage, Stage::Body(_)) => {
@@ -137,6 +145,7 @@ impl Connection {
                 Ok(Some(0)) | Err(_) => return self.stage = Stage::Over,
                 Ok(Some(n)) => {
                     // to the byte: there may be hundreds of these
+                    *step.room = step.room.saturating_sub(n);
                     self.input.reserve_exact(n);
                     self.input.extend_from_slice(&step.scratch[..n]);
                     if let Err(refusal) = self.look(step) {
@@ -163,11 +172,10 @@ impl Connection {
             }
             self.stage = Stage::Body(head);
         }
-        if matches!(&self.stage, Stage::Body(head) if head.length == self.input.len()) {
-            if let Stage::Body(head) = std::mem::replace(&mut self.stage, Stage::Over) {
-                self.stage = Stage::Ready(head);
-                self.deadline = step.now + step.limits.turn_time;
-            }
+        let whole = matches!(&self.stage, Stage::Body(head) if head.length == self.input.len());
+        if whole && let Stage::Body(head) = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.stage = Stage::Ready(head);
+            self.deadline = step.now + step.limits.turn_time;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ pub struct Front {
     reserve: Option<File>,
     next_id: u64,
     scratch: Vec<u8>,
+    /// Bytes of requests that may be read until memory is looked after again.
+    room: usize,
 }
 
 /// What woke us.
@@ -50,7 +52,7 @@ const MUTED: Duration = Duration::from_millis(100);
 impl Front {
     pub fn new(entrances: Vec<Entrance>, limits: Limits, inner: Arc<Current>, shared: Arc<Shared>) -> Front {
         let door = inner.door();
-        Front { entrances, connections: Vec::new(), limits, inner, door, shared, reserve: reserve(), next_id: 0, scratch: vec![0; 16 << 10] }
+        Front { entrances, connections: Vec::new(), limits, inner, door, shared, reserve: reserve(), next_id: 0, scratch: vec![0; 16 << 10], room: 0 }
     }
 
     /// Works until it is told to stop.
@@ -78,7 +80,7 @@ impl Front {
         }
         for i in 0..self.connections.len() {
             if now >= self.connections[i].deadline(&self.limits) {
-                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
                 self.connections[i].expire(&mut step);
             }
         }
@@ -92,7 +94,7 @@ impl Front {
     }
 
     fn advance(&mut self, i: usize, now: Instant) {
-        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
         self.connections[i].advance(&mut step);
     }
 
@@ -166,7 +168,7 @@ impl Front {
             let _ = send(&socket, &Refusal::new(503, "too many connections").answer(false));
             return;
         }
-        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
         let mut connection = Connection::new(socket, peer, &step);
         // its request is here already, as a rule
         connection.advance(&mut step);
@@ -186,7 +188,7 @@ impl Front {
     fn hand_on(&mut self, now: Instant) {
         let door = self.inner.door();
         if !Arc::ptr_eq(&door, &self.door) {
-            let step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+            let step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
             self.connections.iter_mut().for_each(|c| c.hurry(&door, &step));
             self.door = door;
         }
@@ -209,7 +211,7 @@ impl Front {
             };
             self.next_id += 1;
             let (inner, id, peer) = (self.inner.clone(), self.next_id, self.connections[i].peer);
-            let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+            let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
             self.connections[i].begin(|head, body, step| Exchange::new(way, inner, id, peer, head, &body, step), &mut step);
         }
     }
@@ -229,15 +231,21 @@ impl Front {
         }
     }
 
-    /// Keeps the memory of all within its bound: unfinished requests go first, the oldest of them before the others.
+    /// Keeps the memory of all within its bound, with room for the next request: unfinished ones go first, the oldest of them before the others.
     fn slim(&mut self, now: Instant) {
-        while self.connections.iter().map(Connection::weight).sum::<usize>() > self.limits.buffered {
+        let next = self.limits.head + self.limits.body;
+        loop {
+            let kept = self.connections.iter().map(Connection::weight).sum::<usize>();
+            self.room = self.limits.buffered.saturating_sub(kept).max(next);
+            if kept + next <= self.limits.buffered {
+                return;
+            }
             let heavy = self.connections.iter().enumerate().filter(|(_, c)| c.weight() > 1024);
             let unfinished = heavy.clone().filter(|(_, c)| c.is_unfinished()).min_by_key(|(_, c)| c.since);
             if let Some((i, _)) = unfinished {
                 self.connections.swap_remove(i).give_way();
             } else if let Some((_, i)) = heavy.filter_map(|(i, c)| Some((c.waits_since()?, i))).max() {
-                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
                 self.connections[i].refuse(Refusal::new(503, "too many requests are being worked on"), &step);
                 self.connections[i].advance(&mut step);
             } else {

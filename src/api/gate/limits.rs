@@ -51,7 +51,7 @@ impl Default for Limits {
         Limits {
             connections: 512,
             per_address: 256,
-            requests: 24,
+            requests: 16,
             streams: 16,
             head: 8 << 10,
             body: 64 << 10,
@@ -107,6 +107,6 @@ mod tests {
             assert!(files < 48 || used as u64 <= files, "{files}: {used}");
         }
         let usual = Limits::default().fitted(1024);
-        assert_eq!((usual.connections, usual.per_address, usual.requests, usual.streams), (512, 256, 24, 16));
+        assert_eq!((usual.connections, usual.per_address, usual.requests, usual.streams), (512, 256, 16, 16));
     }
 }
