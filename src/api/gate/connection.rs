@@ -64,8 +64,8 @@ pub struct Step<'a> {
 const SMALL: usize = 2 << 10;
 /// Bytes that a client may still send after its answer.
 const LEFTOVERS: usize = 256 << 10;
-/// A client that has not read for so long gives way to others.
-const SLOW: Duration = Duration::from_millis(500);
+/// A client that has not read for so long gives way to others, when there is no room for both.
+const SLOW: Duration = Duration::from_millis(150);
 
 impl Connection {
     pub fn new(socket: OwnedFd, peer: Peer, step: &Step<'_>) -> Connection {

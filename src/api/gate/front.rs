@@ -196,9 +196,10 @@ impl Front {
             let full = self.is_full();
             let waiting = self.connections.iter().enumerate().filter(|(_, c)| c.peer == Peer::Own || !full);
             let Some((_, i)) = waiting.filter_map(|(i, c)| Some((c.waits_since()?, i))).min() else {
-                return if full {
-                    self.push_on(now)
-                };
+                if full && self.push_on(now) {
+                    continue;
+                }
+                return;
             };
             let way = match self.door.knock() {
                 Ok(socket) => (socket, self.door.clone()),
@@ -223,12 +224,12 @@ impl Front {
     }
 
     /// Nobody gets a turn: if somebody waits, the client that has not read its answer for longest gives way.
-    fn push_on(&mut self, now: Instant) {
-        if self.connections.iter().any(|c| c.waits_since().is_some()) {
-            let working = self.connections.iter().enumerate().filter(|(_, c)| c.exchange().is_some());
-            let slow = working.filter_map(|(i, c)| Some((c.rank(now)?, i))).min();
-            slow.map(|(_, i)| self.connections.swap_remove(i)).into_iter().for_each(Connection::give_way);
-        }
+    fn push_on(&mut self, now: Instant) -> bool {
+        let somebody_waits = self.connections.iter().any(|c| c.waits_since().is_some());
+        let working = self.connections.iter().enumerate().filter(|(_, c)| somebody_waits && c.exchange().is_some());
+        let Some((_, i)) = working.filter_map(|(i, c)| Some((c.rank(now)?, i))).min() else { return false };
+        self.connections.swap_remove(i).give_way();
+        true
     }
 
     /// Keeps the memory of all within its bound, with room for the next request: unfinished ones go first, the oldest of them before the others.
