@@ -29,7 +29,7 @@ export function reduce(m, e) {
   return m;
 }
 
-const working = (s) => s.progress || (CHANGES.includes(s.pending?.action) && s.pending);
+const working = (s) => (s.progress?.action !== "check" && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
 const disrupts = (s) => DISRUPTIVE.includes(s.progress?.phase);
 
 function heard(m, status, at) {
@@ -54,7 +54,8 @@ const closed = (w, at) => (w?.done || (w?.idle && at - w.idle > LIMITS.lost) ? n
 function watched(s, w, at) {
   const run = working(s);
   const last = s.last_result?.transaction ?? null;
-  if (run && (!w || w.done)) w = { at, before: last, action: s.pending?.action };
+  // a run begun elsewhere may find nothing to do
+  if (run && (!w || w.done) && (s.pending || !/checking|planning/.test(run.phase))) w = { at, before: last, action: s.pending?.action };
   if (!w || w.done) return w;
   if (s.busy && !run) return { ...w, idle: 0 };
   if (run) return { ...w, transaction: run.transaction, idle: 0, away: w.away ?? (disrupts(s) ? at : null) };
@@ -157,7 +158,7 @@ export function plan(a, detail) {
   const off = detail?.expected_offline_seconds ?? a.expected_offline_seconds;
   const one = (n, s, p) => (n === 1 ? s : p);
   const files = [changed && `${count(changed, "file")} ${one(changed, "changes", "change")}`, added && `${added} new`, removed && `${removed} removed`, kept && `${kept} ${one(kept, "stays", "stay")}`];
-  const cost = [files.filter(Boolean).join(", "), restart[0] && `restarts ${list(restart)}`, reload[0] && `reloads ${list(reload)}`, off != null ? `about ${span(off)} offline` : restart[0] && "offline while it restarts"];
+  const cost = [files.filter(Boolean).join(", "), restart[0] && `restarts ${list(restart)}`, reload[0] && `reloads ${list(reload)}`, off != null ? `${off < 1 ? "" : "about "}${span(off)} offline` : restart[0] && "offline while it restarts"];
   const lines = [cost.filter(Boolean).join("; "), yours && `${count(yours, "config file")} that you edited ${one(yours, "stays", "stay")}`];
   if (drifted > yours) lines.push(`${count(drifted - yours, "edited file")} will be replaced; your copy goes into the backup`);
   return lines.filter(Boolean).map(sentence);
@@ -205,11 +206,12 @@ function scene(m, now, t) {
   }
   if (s.interrupted)
     return say("bad", "Interrupted", "An update was interrupted", [`The power was cut or the updater was stopped. Nothing is lost. ${SSH}`], { type: ["sudo pikit-updater recover"] });
-  if (m.acting?.id === "check" || s.pending?.action === "check" || /^check/.test(s.busy?.command))
+  if (m.acting?.id === "check" || s.pending?.action === "check" || s.progress || /^check/.test(s.busy?.command))
     return say("", "Checking…", "Checking for updates", [m.acting ? `Asking for ${since(m.acting.at)}, two minutes at most.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
+  const over = !s.pending && !/^request/.test(s.busy?.command) && s.busy;
   if (s.busy || s.pending)
-    return say("", "Busy", s.busy ? "Somebody is updating over SSH" : "The board is at work", [
-      s.busy && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end; \`pikit-updater status\` tells more.`,
+    return say("", "Busy", over ? "Somebody is updating over SSH" : "The board is at work", [
+      over && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end.`,
     ], wait);
 
   const { available: a, last_result: r, last_request: q } = s;
@@ -225,7 +227,7 @@ function scene(m, now, t) {
     // claimed from what is installed, not from what was wished for
     if (s.current !== r.to) return say("bad", "Update failed", `${s.current ?? "No release"} is installed, not ${name(r.to)}`, [SSH], { type: [STATUS, "sudo pikit-updater verify"] });
     const title = r.action === "repair" ? "Repaired" : `${r.action === "rollback" ? "Returned" : "Updated"} to ${name(r.to)}`;
-    return say("good", install ? "Update available" : "Up to date", title, [`It is running and healthy.${r.offline_seconds > 0 ? ` Services were away for ${span(r.offline_seconds)}.` : ""}`], go);
+    return say("good", install ? "Update available" : r.action === "rollback" ? title : "Up to date", title, [`It is running and healthy.${r.offline_seconds > 0 ? ` Services were away for ${span(r.offline_seconds)}.` : ""}`], go);
   }
   const mine = !install || a.version === f?.to;
   if (f?.outcome === "rolled-back" && mine)
@@ -238,11 +240,12 @@ function scene(m, now, t) {
     return say("bad", "Update failed", title, [f.reason, f.hint, f.outcome || f.code > 2 ? stays : "", !f.hint && (full ? "Free some space there, then try again." : "Trying again goes on from what was downloaded.")], { ...go, excerpt: f.outcome && !full });
   }
 
-  if (s.last_check_error && !install) {
-    const e = q?.action === "check" && !q.ok ? q.error : {};
+  const e = q?.action === "check" && !q.ok ? q.error : {};
+  const untrusted = s.last_check_error && (e.code === 4 || /sign|trust/.test(s.last_check_error));
+  if (s.last_check_error && (!install || untrusted)) {
     const lines = [s.last_check_error, e.hint];
-    if (e.code === 4 || /sign|trust/.test(s.last_check_error))
-      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], go);
+    if (untrusted)
+      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], { buttons: ["check"] });
     return say("warn", "Offline", "The release server cannot be reached", [...lines, `The dashboard works as before.${e.hint ? "" : " Is the board online? `pikit-updater doctor` tells more."}`], go);
   }
   if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sick.reason, `It is not tried again by itself.`], go);
@@ -259,6 +262,8 @@ function scene(m, now, t) {
   if (!s.current) return say("warn", "No release", "No release is installed yet", [s.last_check ? "The release server offers nothing for this board." : ""], go);
   if (s.drift > 0) return say("warn", `${count(s.drift, "file")} changed`, `${count(s.drift, "installed file")} changed`, ["Repair, below, puts them back."], go);
   if (!s.last_check) return say("", "Not checked yet", `${s.current} is installed`, ["Press Check to look for a newer version."], go);
+  if (r?.action === "rollback" && s.skipped?.includes(r.from) && !checked(r.at))
+    return say("", `${r.from} skipped`, `${s.current} is installed`, [`You went back from ${r.from}. Press Check to be offered it again.`], go);
   return say("good", "Up to date", "Up to date", [`${s.current} is the newest version.`], go);
 
   function running() {

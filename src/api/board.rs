@@ -78,6 +78,8 @@ pub struct Real {
     clock: RealClock,
     /// How the other side is started; none: a path unit waits for the request.
     start: Option<Vec<PathBuf>>,
+    /// One request is left at a time: who comes second finds what the first has left.
+    asking: Mutex<()>,
     /// What was left, until it is seen to be worked on.
     left: Mutex<Option<Left>>,
     /// What systemd said of the timer, when, and of which schedule.
@@ -147,7 +149,7 @@ fn version(path: &std::path::Path) -> Option<Version> {
 impl Real {
     /// A board; `start` is the command that does a request.
     pub fn new(config: Config, start: Option<Vec<PathBuf>>) -> Self {
-        Real { config, clock: RealClock::new(), start, left: Mutex::new(None), next: Mutex::new(None) }
+        Real { config, clock: RealClock::new(), start, asking: Mutex::new(()), left: Mutex::new(None), next: Mutex::new(None) }
     }
     fn settings(&self) -> Arc<Settings> {
         self.config.settings()
@@ -254,6 +256,7 @@ impl Board for Real {
     }
     fn ask(&self, request: &Request) -> Result<()> {
         let layout = &self.settings().layout;
+        let _first = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = self.view()?;
         if let Some(pending) = seen.pending {
             let message = format!("something else was asked for and is about to begin: {}", pending.action.name());

@@ -16,8 +16,9 @@ use crate::error::Result;
 pub const STREAMS: usize = 16;
 /// Events kept for who was away.
 const KEPT: usize = 256;
-/// Longest time between two looks while somebody listens: a run that was killed changes no file.
+/// Longest time between two looks while somebody listens, and while a run is at work: one that ends, or is killed, changes no file.
 const LOOK: Duration = Duration::from_secs(5);
+const LOOK_BUSY: Duration = Duration::from_millis(500);
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +111,8 @@ impl Hub {
             }
             // a state that cannot be read just now is read at the next look
             let _ = self.look(board);
-            board.wait(&mut watch, LOOK);
+            let busy = self.lock().last.as_ref().is_some_and(|state| !state["busy"].is_null());
+            board.wait(&mut watch, if busy { LOOK_BUSY } else { LOOK });
         }
     }
     /// Compares the board with the last look.
@@ -184,7 +186,9 @@ fn changes(before: &Value, now: &Value) -> Vec<(&'static str, Value)> {
             told.push(("begun", json!({"transaction": new["transaction"]})));
         }
         if (&new["phase"], &new["message"]) != (&old["phase"], &old["message"]) {
-            told.push(("phase", json!({"transaction": new["transaction"], "phase": new["phase"], "percent": new["percent"], "message": new["message"]})));
+            let keys = ["transaction", "action", "phase", "percent", "message"];
+            let phase: serde_json::Map<_, _> = keys.iter().filter_map(|k| Some(((*k).to_owned(), new.get(k)?.clone()))).collect();
+            told.push(("phase", phase.into()));
         }
         told.push(("progress", new.clone()));
     }

@@ -15,7 +15,7 @@ use crate::error::{Code, Doing as _, Error, Result};
 #[derive(Debug)]
 pub struct Locked {
     /// Held open, nothing more: closing it is letting go.
-    _file: File,
+    file: File,
 }
 
 /// Who holds the lock, as the file says.
@@ -27,8 +27,15 @@ pub struct Holder {
     pub boot_id: String,
     /// Since when, by its wall clock.
     pub since: DateTime<Utc>,
-    /// What it was called with.
+    /// What it was called with: the words after the program's name, without where the board lies.
     pub command: String,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // for people again: whoever looks between this and the end of the process sees nobody at work
+        let _ = self.file.set_len(0);
+    }
 }
 
 impl Locked {
@@ -49,14 +56,14 @@ impl Locked {
             }
             // only for people to read; a full /run must not keep a board from being rolled back
             let _ = write(&mut file, boot_id);
-            return Ok(Locked { _file: file });
+            return Ok(Locked { file });
         }
     }
 
     /// A lock on nothing, for tests on a simulated disk.
     #[cfg(test)]
     pub fn pretended() -> Locked {
-        Locked { _file: File::open("/dev/null").unwrap() }
+        Locked { file: File::open("/dev/null").unwrap() }
     }
 }
 
@@ -92,12 +99,20 @@ fn still_there(file: &File, path: &Path) -> bool {
 }
 
 fn write(file: &mut File, boot_id: &str) -> io::Result<()> {
-    let command: String = std::env::args().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+    let command = called_with(std::env::args());
     let holder = Holder { pid: std::process::id(), boot_id: boot_id.to_owned(), since: Utc::now(), command };
     let mut line = serde_json::to_vec(&holder)?;
     line.push(b'\n');
     file.set_len(0)?;
     file.write_all(&line)
+}
+
+fn called_with(args: impl Iterator<Item = String>) -> String {
+    let mut words: Vec<String> = args.skip(1).collect();
+    while let Some(at) = words.iter().position(|w| w == "--root" || w == "--config") {
+        words.drain(at..words.len().min(at + 2));
+    }
+    words.join(" ").chars().take(200).collect()
 }
 
 fn read(file: &mut File) -> Option<Holder> {
@@ -136,6 +151,14 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_told_as_it_was_meant() {
+        let said = |line: &str| called_with(line.split(' ').map(str::to_owned));
+        assert_eq!(said("/usr/bin/pikit-updater --root /x apply -y --config /y"), "apply -y");
+        assert_eq!(said("pikit-updater request"), "request");
+        assert_eq!(said("pikit-updater check --root"), "check");
+    }
+
+    #[test]
     fn the_second_run_is_told_who_holds_the_lock() {
         let scratch = Scratch::new();
         let path = scratch.path().join("var/run/lock");
@@ -168,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_left_by_an_earlier_boot_or_by_anything_locks_nothing() {
+    fn afile_left_by_an_earlier_boot_or_by_anything_locks_nothing() {
         let scratch = Scratch::new();
         let path = scratch.path().join("lock");
         for left in [r#"{"pid":1,"boot_id":"old","since":"2026-01-01T00:00:00Z","command":"x"}"#, "rubbish", ""] {
             std::fs::write(&path, left).unwrap();
             take_soon(&path);
         }
-        std::fs::remove_file(&path).unwrap();
+        std::fs::removefile(&path).unwrap();
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
         assert!(Locked::take(&path, "boot").is_err());
     }
