@@ -198,7 +198,7 @@ mod tests {
             std::fs::write(&path, left).unwrap();
             take_soon(&path);
         }
-        std::fs::removefile(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
         assert!(Locked::take(&path, "boot").is_err());
     }
