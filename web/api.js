@@ -1,7 +1,7 @@
 // The board's HTTP API. Every request ends: with an answer, or with a problem in words.
 
 export class Api {
-  /// `root`: the URL below which `ping` and `api/update/` lie.
+  /// `root`: the URL below which `api/update/` lies.
   constructor(root) {
     this.root = root;
   }
@@ -12,7 +12,7 @@ export class Api {
     return ask(this.at(path), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }, path === "check" ? 120 : 20);
   }
   ping() {
-    return ask(new URL("ping", this.root), {}, 2.5);
+    return ask(new URL("api/update/ping", this.root), {}, 2.5);
   }
   at(path) {
     return new URL(`api/update/${path}`, this.root);

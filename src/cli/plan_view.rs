@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-
 use super::voice::{Tone, Voice, clean, clean_lines};
 use crate::plan::{Action, Change, Plan, Planned};
 use crate::quantity::{bytes, seconds};
@@ -120,18 +118,4 @@ fn cost(plan: &Plan) -> String {
     let unknown = plan.files.iter().any(|f| f.is_written() && f.want.as_ref().is_some_and(|w| w.size.is_none()));
     let write = if unknown { "write: sizes not known".to_owned() } else { format!("write {}", bytes(plan.counts().bytes_written)) };
     format!("  costs     {fetch}, {write}")
-}
-
-/// The plan for programs.
-pub fn json(proposal: &Proposal) -> Value {
-    let plan = &proposal.plan;
-    let file = |f: &Planned| json!({"path": f.path, "change": f.change, "drifted": f.drifted, "size": f.want.as_ref().and_then(|w| w.size)});
-    json!({
-        "action": plan.action, "from": plan.from, "to": plan.to, "manifest_sha256": plan.manifest_sha256,
-        "counts": plan.counts(), "files": plan.files.iter().filter(|f| f.change != Change::Gone).map(file).collect::<Vec<_>>(),
-        "download_bytes": plan.fetch_bytes, "write_bytes": plan.counts().bytes_written,
-        "restart": plan.restart, "reload": plan.reload,
-        "backup_to": proposal.backup_to, "expected_offline_seconds": proposal.expected_offline,
-        "released": proposal.released, "changelog": proposal.changelog, "notes": proposal.notes,
-    })
 }

@@ -45,8 +45,11 @@ pub struct Aim<'s> {
     /// What was asked.
     pub request: Request,
     /// Release notes, changelog, date.
-    pub about: (Option<String>, Option<String>, Option<DateTime<Utc>>),
+    pub about: About,
 }
+
+/// Release notes, where to read about it, when it was released.
+pub type About = (Option<String>, Option<String>, Option<DateTime<Utc>>);
 
 /// Looks at the device once, with nothing to remember of refused exchanges.
 ///

@@ -2,15 +2,13 @@
 //! comes through [`bring`] as well.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-use chrono::{DateTime, Utc};
 
 use super::aim::{Aim, Request, measure, measure_for, policy};
 use super::at_hand;
 use super::backup::{self, Backup};
 use super::begin::{self, Tx};
 use super::fetch::{self, From};
+pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
@@ -19,29 +17,12 @@ use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
 use crate::plan::decide::Installed;
-use crate::plan::{Action, Decision, Plan, Reason, Target, decide};
+use crate::plan::{Action, Decision, Reason, Target, decide};
 use crate::release::{Digest, manifest};
 use crate::source::{Offer, Source, Wanted};
 use crate::state::status::LastResult;
 use crate::state::{Row, history};
 use crate::world::durable;
-
-/// What is about to be done, for consent.
-#[derive(Debug, Clone)]
-pub struct Proposal {
-    /// The plan.
-    pub plan: Plan,
-    /// Release notes.
-    pub notes: Option<String>,
-    /// Where to read about it.
-    pub changelog: Option<String>,
-    /// When it was released.
-    pub released: Option<DateTime<Utc>>,
-    /// Where the backup goes.
-    pub backup_to: Option<PathBuf>,
-    /// How long services were away the last time, seconds.
-    pub expected_offline: Option<f64>,
-}
 
 /// How a command that follows a plan ended.
 #[derive(Debug, Clone)]
@@ -159,7 +140,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
         };
         let spared = at_hand::spare_what_is_nowhere(&mut plan, &at_hand);
         if !asked {
-            let proposal = propose(trip, &aim, &plan)?;
+            let proposal = Proposal::of(trip, &aim.about, &plan);
             if aim.request.dry_run {
                 return Ok(Done::Planned(Box::new(proposal)));
             }
@@ -291,18 +272,6 @@ fn abandoned(trip: &mut Trip, tx: Tx, error: Error) -> Error {
             error
         }
     }
-}
-
-fn propose(trip: &Trip, aim: &Aim, plan: &Plan) -> Result<Proposal> {
-    let expected_offline = history::expected_offline(trip.world.disk, &trip.settings.layout);
-    Ok(Proposal {
-        plan: plan.clone(),
-        notes: aim.about.0.clone(),
-        changelog: aim.about.1.clone(),
-        released: aim.about.2,
-        backup_to: plan.backup.then(|| trip.settings.layout.backups()),
-        expected_offline: expected_offline.filter(|_| plan.switches()),
-    })
 }
 
 /// A refusal is a result too; the same one every day is told once.

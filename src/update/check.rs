@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::aim::{Aim, Request, measure, policy, this_version};
+use super::proposal::Proposal;
 use super::{Trip, mirror, survey};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
@@ -12,7 +13,6 @@ use crate::release::earlier::Earlier;
 use crate::release::manifest::this_arch;
 use crate::release::{Digest, Manifest, manifest};
 use crate::source::{Memory, Offer, Source, Wanted};
-use crate::state::history;
 use crate::state::status::{self, Available};
 use crate::world::durable;
 
@@ -153,6 +153,12 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         Decision::Blocked(_) => None,
     };
     let manifest: &manifest::Manifest = &offer.manifest;
+    let about = (manifest.notes.clone(), manifest.changelog.clone(), manifest.released);
+    let proposal = plan.as_ref().map(|plan| Proposal::of(trip, &about, plan));
+    if let (Some(proposal), Some(_)) = (&proposal, trip.locked) {
+        // only a view, and in memory: who wants it and finds none asks again
+        let _ = durable::tell(trip.world.disk, &trip.settings.layout.planned(), proposal.json().to_string().as_bytes());
+    }
     Ok(Some(Available {
         version: manifest.version.clone(),
         manifest_sha256,
@@ -163,7 +169,7 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
         services: plan.iter().flat_map(|p| p.restart.iter().chain(&p.reload)).cloned().collect(),
         backup: plan.as_ref().is_some_and(|p| p.backup),
-        expected_offline_seconds: plan.filter(|p| p.switches()).and_then(|_| history::expected_offline(trip.world.disk, &trip.settings.layout)),
+        expected_offline_seconds: proposal.and_then(|p| p.expected_offline),
         earlier: between(manifest, installed.version.as_ref()),
         blocked,
     }))

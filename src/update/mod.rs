@@ -20,6 +20,8 @@ pub mod mirror;
 pub mod fetch;
 /// Where a trip goes.
 pub mod aim;
+/// What is about to be done.
+pub mod proposal;
 /// Asking the source.
 pub mod check;
 /// Building and sealing what the switch needs.

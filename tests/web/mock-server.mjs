@@ -107,7 +107,7 @@ export class Board {
       if (planned) send(...planned);
       return;
     }
-    if (path === "/ping") return send(200, this.ping);
+    if (["/ping", "/api/update/ping"].includes(path)) return send(200, this.ping);
     if (path.startsWith("/api/update/")) return this.api(req, res, url, path.slice(12), send, problem);
     if (this.pages[path]) {
       res.removeHeader("Content-Security-Policy");
