@@ -456,7 +456,7 @@ fn behind_nginx_one_logs_in_and_each_event_comes_within_200_ms_of_its_cause() {
     let front = machine.path("run/front.sock");
     let ask = |method: &str, path: &str, headers: &str, body: &str| http::ask(&front, method, path, headers, body).unwrap();
     assert_eq!(ask("GET", "/", "", "").body, "page 1.0.0", "the dashboard is as it was");
-    assert_eq!(ask("GET", "/ping", "", "").status, 200);
+    assert_eq!(ask("GET", "/api/update/ping", "", "").status, 200);
     assert_eq!(ask("GET", "/pikit-update/pikit-update.js", "", "").status, 200);
     assert_eq!(ask("GET", "/api/update/status", "", "").status, 401);
 
