@@ -15,7 +15,14 @@ use crate::error::{Code, Doing as _, Error, Result};
 #[derive(Debug)]
 pub struct Locked {
     /// Held open, nothing more: closing it is letting go.
-    _file: File,
+    file: File,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // whoever looks sees at once that nobody is at work, and not only when the process has ended as well
+        let _ = self.file.set_len(0);
+    }
 }
 
 /// Who holds the lock, as the file says.
@@ -49,14 +56,14 @@ impl Locked {
             }
             // only for people to read; a full /run must not keep a board from being rolled back
             let _ = write(&mut file, boot_id);
-            return Ok(Locked { _file: file });
+            return Ok(Locked { file });
         }
     }
 
     /// A lock on nothing, for tests on a simulated disk.
     #[cfg(test)]
     pub fn pretended() -> Locked {
-        Locked { _file: File::open("/dev/null").unwrap() }
+        Locked { file: File::open("/dev/null").unwrap() }
     }
 }
 
