@@ -103,7 +103,8 @@ impl Request {
         if !is_id(&self.transaction) {
             return Err("transaction: not 26 characters of 0-9a-z".into());
         }
-        let backup = |name: &String| name.len() <= 200 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-".contains(&b)) && !name.starts_with('.');
+        let backup =
+            |name: &String| (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-".contains(&b)) && !name.starts_with('.');
         if self.backup.as_ref().is_some_and(|name| !backup(name)) {
             return Err("backup: not the name of a backup".into());
         }
@@ -307,6 +308,7 @@ mod tests {
             r#""action":"apply","backup":"0007-x""#,
             r#""action":"rollback","backup":"../../etc""#,
             r#""action":"rollback","backup":".hidden""#,
+            r#""action":"rollback","backup":"""#,
             r#""action":"auto","mode":"always""#,
             r#""action":"auto""#,
             r#""action":"auto","mode":"install","at":"4:20""#,

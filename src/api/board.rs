@@ -78,10 +78,12 @@ pub struct Real {
     clock: RealClock,
     /// How the other side is started; none: a path unit waits for the request.
     start: Option<Vec<PathBuf>>,
-    /// One request is left at a time: who comes second finds what the first has left.
-    asking: Mutex<()>,
     /// What was left, until it is seen to be worked on.
     left: Mutex<Option<Left>>,
+    /// One at a time asks: between looking and leaving, nobody else leaves.
+    asking: Mutex<()>,
+    /// Since when it is shown.
+    started: DateTime<Utc>,
     /// What systemd said of the timer, when, and of which schedule.
     next: Mutex<Option<Said>>,
 }
@@ -100,6 +102,14 @@ const SHELF_LIFE: Duration = Duration::from_secs(60);
 struct Left {
     request: Request,
     since: Instant,
+    /// What whoever asked is told after [`PATIENCE`].
+    given_up: Option<Answer>,
+}
+
+impl Left {
+    fn new(request: Request) -> Self {
+        Left { request, since: Instant::now(), given_up: None }
+    }
 }
 
 /// How long the other side may take to begin.
@@ -149,7 +159,9 @@ fn version(path: &std::path::Path) -> Option<Version> {
 impl Real {
     /// A board; `start` is the command that does a request.
     pub fn new(config: Config, start: Option<Vec<PathBuf>>) -> Self {
-        Real { config, clock: RealClock::new(), start, asking: Mutex::new(()), left: Mutex::new(None), next: Mutex::new(None) }
+        let clock = RealClock::new();
+        let started = clock.now();
+        Real { config, clock, start, left: Mutex::new(None), asking: Mutex::new(()), started, next: Mutex::new(None) }
     }
     fn settings(&self) -> Arc<Settings> {
         self.config.settings()
@@ -169,22 +181,30 @@ impl Real {
         if left.is_none() {
             // left by an API before this one
             let found = request::waiting(&disk, &self.settings().layout);
-            *left = found.map(|request| Left { request, since: Instant::now() });
+            *left = found.map(Left::new);
         }
-        if let Some(waiting) = &*left {
+        if let Some(waiting) = &mut *left {
             let id = &waiting.request.transaction;
             let is_it = |other: Option<&String>| other == Some(id);
-            let begun = is_it(seen.state.progress.as_ref().map(|p| &p.transaction)) || is_it(seen.last_request.as_ref().map(|a| &a.transaction));
-            if begun {
+            let state = &seen.state;
+            let begun = is_it(state.progress.as_ref().map(|p| &p.transaction)) || is_it(seen.interrupted.as_ref());
+            let ended = is_it(seen.last_request.as_ref().map(|a| &a.transaction)) || is_it(state.last_result.as_ref().map(|r| &r.transaction));
+            if begun || ended {
                 *left = None;
             } else if waiting.since.elapsed() < PATIENCE {
                 // taken, and not begun yet: between the two nothing is to be seen of it
                 seen.pending = Some(Pending { transaction: id.clone(), action: waiting.request.action });
             } else if seen.busy.is_none() {
-                // nobody takes requests: this one would keep every other out
-                let _ = disk.unlink(&self.settings().layout.request());
-                seen.pending = None;
-                seen.last_request = Some(self.nobody_came(&waiting.request));
+                if waiting.given_up.is_none() {
+                    // nobody takes requests: this one would keep every other out
+                    let path = self.settings().layout.request();
+                    let lies = request::waiting(&disk, &self.settings().layout).is_some_and(|r| r == waiting.request);
+                    waiting.given_up = Some(self.nobody_came(&waiting.request, lies && disk.unlink(&path).is_ok()));
+                    seen.pending = None;
+                }
+                // told once: whoever looks again hears the same words of the same minute
+                let told = waiting.given_up.as_ref().filter(|a| seen.last_request.as_ref().is_none_or(|other| other.at < a.at));
+                seen.last_request = told.cloned().or(seen.last_request);
             }
         }
         Ok(seen)
@@ -201,12 +221,13 @@ impl Real {
         *known = Some(Said { asked: Instant::now(), of, next });
         (next.at, next.timer)
     }
-    fn nobody_came(&self, request: &Request) -> Answer {
+    fn nobody_came(&self, request: &Request, lay_there: bool) -> Answer {
+        let message = if lay_there { "nobody took the request" } else { "the request was taken, and whoever took it ended without a word" };
         let hint = match self.start {
             None => "`systemctl status pikit-update-apply.path` tells why; `sudo pikit-updater apply` does it without this page",
             Some(_) => "`pikit-updater status` tells more",
         };
-        let error = Trouble { code: 1, phase: None, message: "nobody took the request".into(), hint: Some(hint.into()) };
+        let error = Trouble { code: 1, phase: None, message: message.into(), hint: Some(hint.into()) };
         Answer { transaction: request.transaction.clone(), action: Some(request.action), at: self.clock.now(), ok: false, error: Some(error) }
     }
 }
@@ -218,7 +239,9 @@ impl Board for Real {
         json!({"status": "ok", "version": version, "boot_id": self.clock.boot_id()})
     }
     fn state(&self) -> Result<Value> {
-        Ok(serde_json::to_value(self.view()?).expect("a view is plain data"))
+        let mut state = serde_json::to_value(self.view()?).expect("a view is plain data");
+        state["api"] = json!({"started": self.started.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), "version": env!("CARGO_PKG_VERSION")});
+        Ok(state)
     }
     fn plan(&self) -> Result<Option<Value>> {
         let path = self.settings().layout.planned();
@@ -255,8 +278,8 @@ impl Board for Real {
         Ok(metrics::text(&self.view()?, &rows))
     }
     fn ask(&self, request: &Request) -> Result<()> {
+        let _one = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let layout = &self.settings().layout;
-        let _first = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = self.view()?;
         if let Some(pending) = seen.pending {
             let message = format!("something else was asked for and is about to begin: {}", pending.action.name());
@@ -267,7 +290,7 @@ impl Board for Real {
             return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
         }
         request::leave(&self.disk(), layout, request)?;
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Left { request: request.clone(), since: Instant::now() });
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Left::new(request.clone()));
         let Some(argv) = &self.start else { return Ok(()) };
         start(argv).inspect_err(|_| {
             // nobody will come for it

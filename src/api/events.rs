@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -16,9 +16,12 @@ use crate::error::Result;
 pub const STREAMS: usize = 16;
 /// Events kept for who was away.
 const KEPT: usize = 256;
-/// Longest time between two looks while somebody listens, and while a run is at work: one that ends, or is killed, changes no file.
+/// Longest time between two looks while somebody listens: a run that was killed changes no file.
 const LOOK: Duration = Duration::from_secs(5);
-const LOOK_BUSY: Duration = Duration::from_millis(500);
+/// The same while a run holds the lock: that it let go changes no file that is watched.
+const LOOK_AT_WORK: Duration = Duration::from_millis(250);
+/// How long it is looked on after the last listener has left: one that lost the line for a moment is told what it missed.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,18 +42,28 @@ pub struct Hub {
     ended: AtomicBool,
 }
 
-#[derive(Default)]
 struct Inner {
     kept: VecDeque<Arc<Told>>,
     last: Option<Value>,
     next: u64,
     listeners: usize,
+    /// When the last listener left.
+    deserted: Option<Instant>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        // from one on: before the first event, too, there is a number to come back with
+        Inner { kept: VecDeque::new(), last: None, next: 1, listeners: 0, deserted: None }
+    }
 }
 
 /// One who listens; leaving is dropping it.
 pub struct Listener {
     hub: Arc<Hub>,
     seen: u64,
+    /// It was here before, and is told what it missed.
+    returned: bool,
     gone: Arc<AtomicBool>,
 }
 
@@ -84,8 +97,8 @@ impl Hub {
         self.news.notify_all();
         // a number from the life before this one, or one that is long gone, means nothing here
         let oldest = inner.kept.front().map_or(inner.next, |e| e.id);
-        let seen = after.filter(|id| *id < inner.next && *id + 1 >= oldest).map_or(inner.next, |id| id + 1);
-        Some(Listener { hub: Arc::clone(self), seen, gone: Arc::default() })
+        let after = after.filter(|id| *id < inner.next && *id + 1 >= oldest);
+        Some(Listener { hub: Arc::clone(self), seen: after.map_or(inner.next, |id| id + 1), returned: after.is_some(), gone: Arc::default() })
     }
     /// How many listen.
     pub fn listeners(&self) -> usize {
@@ -96,13 +109,13 @@ impl Hub {
         self.ended.store(true, Ordering::SeqCst);
         self.news.notify_all();
     }
-    /// Looks at the board while somebody listens; never returns before [`Hub::end`].
+    /// Looks at the board while somebody listens, and a moment longer; never returns before [`Hub::end`].
     pub fn watch(&self, board: &dyn Board) {
         let mut watch = Watch::default();
         while !self.ended.load(Ordering::SeqCst) {
             {
                 let mut inner = self.lock();
-                if inner.listeners == 0 {
+                if inner.listeners == 0 && inner.deserted.is_none_or(|at| at.elapsed() >= GRACE) {
                     // what happens unseen is no event: who comes is shown the state first
                     inner.last = None;
                     drop(self.news.wait_timeout(inner, Duration::from_secs(1)));
@@ -111,8 +124,8 @@ impl Hub {
             }
             // a state that cannot be read just now is read at the next look
             let _ = self.look(board);
-            let busy = self.lock().last.as_ref().is_some_and(|state| !state["busy"].is_null());
-            board.wait(&mut watch, if busy { LOOK_BUSY } else { LOOK });
+            let at_work = self.lock().last.as_ref().is_some_and(|state| !state["busy"].is_null());
+            board.wait(&mut watch, if at_work { LOOK_AT_WORK } else { LOOK });
         }
     }
     /// Compares the board with the last look.
@@ -138,14 +151,18 @@ impl Hub {
 }
 
 impl Listener {
-    /// The state now, and the number of the first event that is not in it.
+    /// The state now, and the number of the first event that is told after it.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn state(&self, board: &dyn Board) -> Result<(String, u64)> {
+    pub fn state(&mut self, board: &dyn Board) -> Result<(String, u64)> {
         self.hub.look(board)?;
         let inner = self.hub.lock();
-        Ok((inner.last.as_ref().map(Value::to_string).unwrap_or_default(), inner.next))
+        if !self.returned {
+            // what this look found is in the state already
+            self.seen = inner.next;
+        }
+        Ok((inner.last.as_ref().map(Value::to_string).unwrap_or_default(), self.seen))
     }
     /// How to end it from outside.
     pub fn leaving(&self) -> Leaving {
@@ -174,6 +191,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut inner = self.hub.lock();
         inner.listeners -= 1;
+        inner.deserted = Some(Instant::now());
     }
 }
 

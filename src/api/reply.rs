@@ -41,7 +41,13 @@ impl Reply {
     /// What is wrong, as RFC 9457 has it.
     pub fn problem(status: u16, detail: impl Into<String>) -> Self {
         let title = StatusCode(status).default_reason_phrase();
-        let body = json!({"type": "about:blank", "title": title, "status": status, "detail": detail.into()});
+        let code = match status {
+            401 | 403 => Code::Permission,
+            409 | 429 | 503 => Code::Busy,
+            500.. => Code::Unexpected,
+            _ => Code::Usage,
+        };
+        let body = json!({"type": "about:blank", "title": title, "status": status, "detail": detail.into(), "code": code as u8});
         Reply::text(status, "application/problem+json", body.to_string())
     }
     /// An error of ours, with the exit code that the command would have had.

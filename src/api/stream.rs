@@ -39,7 +39,8 @@ pub fn run(request: Request, mut listener: Listener, board: &dyn Board, process:
     reply::head(&mut text, 200, &headers)?;
     write!(text, "\r\nretry: {RETRY}\n\n")?;
     match begin {
-        Ok((state, next)) => event(&mut text, process, next.wrapping_sub(1), "state", &state)?,
+        // who loses the line between the two comes back for what it missed
+        Ok((state, next)) => event(&mut text, process, next - 1, "state", &state)?,
         Err(error) => write!(text, ": {}\n\n", error.message().replace(char::is_control, " "))?,
     }
     loop {
@@ -61,8 +62,7 @@ pub fn run(request: Request, mut listener: Listener, board: &dyn Board, process:
 
 fn event(out: &mut Vec<u8>, process: &str, id: u64, name: &str, data: &str) -> io::Result<()> {
     // JSON has no line ends outside of its strings, and none in them
-    let id = if id == u64::MAX { String::new() } else { format!("id: {process}-{id}\n") };
-    write!(out, "{id}event: {name}\ndata: {data}\n\n")
+    write!(out, "id: {process}-{id}\nevent: {name}\ndata: {data}\n\n")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Waiting for files to change: inotify(7), and a look now and then for what it cannot see (folders that are not there yet).
+//! Waiting for files to change: inotify(7), and a look now and then for what it cannot see (what is made and filled before it is watched).
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,26 +20,28 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Returns when an entry of one of these folders was written, made, renamed or removed, or after this time.
+    /// Returns when an entry of one of these folders was written, made, renamed or removed, or after this time; at once, when one of them
+    /// was not watched before.
     pub fn wait(&mut self, folders: &[PathBuf], limit: Duration) {
         let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
         if self.inotify.is_none() {
             self.inotify = init(flags).ok();
         }
         let Some(inotify) = &self.inotify else { return std::thread::sleep(limit.min(LOOK / 4)) };
-        let mut all = true;
+        let (mut all, before) = (true, self.watched.clone());
         for folder in folders {
-            use std::os::unix::fs::MetadataExt as _;
-            let now = std::fs::metadata(folder).map(|m| (m.dev(), m.ino())).ok();
-            if now.is_some() && self.watched.get(folder).copied() == now {
+            if watch(inotify, &mut self.watched, folder) {
                 continue;
             }
-            // a folder that was made anew is another one
-            let what = WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
-            match (now, add_watch(inotify, folder, what)) {
-                (Some(id), Ok(_)) => drop(self.watched.insert(folder.clone(), id)),
-                _ => all = false,
+            all = false;
+            // it will be made in the nearest one that is there
+            if let Some(above) = folder.ancestors().skip(1).find(|above| above.is_dir()) {
+                watch(inotify, &mut self.watched, above);
             }
+        }
+        if self.watched != before {
+            // what changed before it was watched is found by looking
+            return;
         }
         let limit = if all { limit } else { limit.min(LOOK) };
         let time = Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
@@ -47,6 +49,24 @@ impl Watch {
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = Reader::new(inotify, &mut space);
         while events.next().is_ok() {}
+    }
+}
+
+/// Watches a folder, unless it is watched already; `false`: it is not there.
+fn watch(inotify: &OwnedFd, watched: &mut BTreeMap<PathBuf, (u64, u64)>, folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let now = std::fs::metadata(folder).map(|m| (m.dev(), m.ino())).ok();
+    if now.is_some() && watched.get(folder).copied() == now {
+        return true;
+    }
+    // a folder that was made anew is another one
+    let what = WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
+    match (now, add_watch(inotify, folder, what)) {
+        (Some(id), Ok(_)) => {
+            watched.insert(folder.to_owned(), id);
+            true
+        }
+        _ => false,
     }
 }
 

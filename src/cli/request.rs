@@ -7,10 +7,12 @@ use super::board::{self, Board};
 use super::voice::Voice;
 use super::{change, look};
 use crate::daily;
-use crate::error::Result;
+use crate::device::Layout;
+use crate::error::{Error, Result};
 use crate::request::{self, Answer, Request, Trouble, Wish};
-use crate::state::State;
+use crate::state::{State, history};
 use crate::world::clock::RealClock;
+use crate::world::durable;
 use crate::world::real::RealDisk;
 
 /// `request`.
@@ -27,7 +29,8 @@ pub fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
         // who asked also sees the state, and gives up by itself
         told.unwrap_or_else(|e| voice.message(&format!("the answer is lost: {}", e.message())));
     };
-    let request = match request::take(&disk, &layout, &clock) {
+    let taken = request::take(&disk, &layout, &clock).and_then(|taken| taken.map(|request| unused(&disk, &layout, request)).transpose());
+    let request = match taken {
         Ok(Some(request)) => request,
         Ok(None) => {
             voice.message("no request waits");
@@ -52,6 +55,16 @@ pub fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
     };
     answer(Some(&request), trouble);
     done
+}
+
+/// One transaction, one id: history and logs would tell two stories under one name.
+fn unused(disk: &RealDisk, layout: &Layout, request: Request) -> Result<Request> {
+    let id = &request.transaction;
+    let told = history::load(disk, layout).is_ok_and(|rows| rows.iter().any(|row| row.result.transaction == *id));
+    if told || durable::exists(disk, &layout.log(id)).unwrap_or(true) {
+        return Err(Error::usage("a request was dropped: its transaction is not a new one").hint("ask again; if it happens again, look who writes there"));
+    }
+    Ok(request)
 }
 
 fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {

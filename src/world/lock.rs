@@ -18,6 +18,13 @@ pub struct Locked {
     file: File,
 }
 
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // whoever looks sees at once that nobody is at work, and not only when the process has ended as well
+        let _ = self.file.set_len(0);
+    }
+}
+
 /// Who holds the lock, as the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -29,13 +36,6 @@ pub struct Holder {
     pub since: DateTime<Utc>,
     /// What it was called with: the words after the program's name, without where the board lies.
     pub command: String,
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // for people again: whoever looks between this and the end of the process sees nobody at work
-        let _ = self.file.set_len(0);
-    }
 }
 
 impl Locked {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn afile_left_by_an_earlier_boot_or_by_anything_locks_nothing() {
+    fn a_file_left_by_an_earlier_boot_or_by_anything_locks_nothing() {
         let scratch = Scratch::new();
         let path = scratch.path().join("lock");
         for left in [r#"{"pid":1,"boot_id":"old","since":"2026-01-01T00:00:00Z","command":"x"}"#, "rubbish", ""] {
