@@ -2,6 +2,7 @@
 // are real. Pictures go to $PIKIT_SHOTS/journeys, target/web-shots/journeys by default.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { axe, button, chip, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
@@ -429,7 +430,7 @@ describe("journeys", { concurrency: 2 }, () => {
     const file = `${demo.board}/etc/pikit/api-token`;
     rmSync(file);
     await button(page, "Check").click();
-    await says(page, "The board does not answer");
+    await says(page, "Nobody can log in");
     await tells(page, /There is no token yet[\s\S]*sudo pikit-updater token/);
     await look(page, "no-token");
     demo.token = (await demo.run("token")).out.trim();
@@ -491,7 +492,7 @@ describe("journeys", { concurrency: 2 }, () => {
       return page.evaluate(() => ["body", "header", "h1", "#state", "main", ".tile", ".tile h2", "output", "meter", "footer"].map((path) => {
         const style = getComputedStyle(document.querySelector(path));
         const own = [...style].filter((k) => !/^(width|height|inline-size|block-size|perspective-origin|transform-origin|margin-(left|inline-start))$/.test(k));
-        return [path, ...own.map((k) => `${k}: ${style[k]}`)];
+        return [path, ...own.map((k) => `${k}: ${style.getPropertyValue(k)}`).sort()];
       }));
     };
     const page = await visit(t, demo);
@@ -536,5 +537,17 @@ describe("journeys", { concurrency: 2 }, () => {
     await says(page, "1.0.0 → 1.1.0");
     await look(page, "own-page-available");
     clean(page);
+  });
+
+  // 185 MB that nothing else needs: not among what tests/web installs. `npm install --global lighthouse`
+  test("Lighthouse gives 100 for accessibility and for best practices", async (t) => {
+    const run = (...words) => new Promise((done) => execFile("lighthouse", words, { env: { ...process.env, CHROME_PATH: process.env.CHROMIUM ?? "/usr/bin/chromium" }, maxBuffer: 1 << 26 }, (error, out, err) => done({ error, out, err })));
+    if ((await run("--version")).error) return t.skip("lighthouse is not installed");
+    const demo = await Demo.start(t);
+    const { name, value } = (await demo.session()).storageState.cookies[0];
+    const { error, out, err } = await run(demo.own, "--quiet", "--output=json", "--only-categories=accessibility,best-practices", `--extra-headers=${JSON.stringify({ Cookie: `${name}=${value}` })}`, "--chrome-flags=--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage");
+    assert.ifError(error && new Error(err));
+    const { categories } = JSON.parse(out);
+    assert.deepEqual(Object.values(categories).map((c) => [c.id, c.score]), [["accessibility", 1], ["best-practices", 1]]);
   });
 });
