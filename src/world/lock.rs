@@ -15,7 +15,15 @@ use crate::error::{Code, Doing as _, Error, Result};
 #[derive(Debug)]
 pub struct Locked {
     /// Held open, nothing more: closing it is letting go.
-    _file: File,
+    file: File,
+}
+
+impl Drop for Locked {
+    /// Who has let go says so while nobody else can have it: this process may go on for a while (notices are sent), and its number is
+    /// given to another one some day. A killed one cannot, which is why nothing but what is shown depends on it.
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
+    }
 }
 
 /// Who holds the lock, as the file says.
@@ -49,14 +57,14 @@ impl Locked {
             }
             // only for people to read; a full /run must not keep a board from being rolled back
             let _ = write(&mut file, boot_id);
-            return Ok(Locked { _file: file });
+            return Ok(Locked { file });
         }
     }
 
     /// A lock on nothing, for tests on a simulated disk.
     #[cfg(test)]
     pub fn pretended() -> Locked {
-        Locked { _file: File::open("/dev/null").unwrap() }
+        Locked { file: File::open("/dev/null").unwrap() }
     }
 }
 
@@ -92,7 +100,9 @@ fn still_there(file: &File, path: &Path) -> bool {
 }
 
 fn write(file: &mut File, boot_id: &str) -> io::Result<()> {
-    let command: String = std::env::args().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+    // what a person would type after the program's name
+    let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let command: String = words.join(" ").chars().take(200).collect();
     let holder = Holder { pid: std::process::id(), boot_id: boot_id.to_owned(), since: Utc::now(), command };
     let mut line = serde_json::to_vec(&holder)?;
     line.push(b'\n');
@@ -148,6 +158,7 @@ mod tests {
         assert_eq!(holder(&path, "boot").unwrap().pid, std::process::id());
         assert_eq!(holder(&path, "another boot"), None);
         drop(first);
+        assert_eq!(holder(&path, "boot"), None, "this process lives on, and holds nothing any more");
         take_soon(&path);
     }
 
