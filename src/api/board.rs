@@ -80,6 +80,8 @@ pub struct Real {
     start: Option<Vec<PathBuf>>,
     /// What was left, until it is seen to be worked on.
     left: Mutex<Option<Left>>,
+    /// One who asks at a time: between a look and what is left because of it nobody else leaves anything.
+    asking: Mutex<()>,
     /// What systemd said of the timer, when, and of which schedule.
     next: Mutex<Option<Said>>,
 }
@@ -98,6 +100,8 @@ const SHELF_LIFE: Duration = Duration::from_secs(60);
 struct Left {
     request: Request,
     since: Instant,
+    /// Nobody came for it: what is told of it since then.
+    given_up: Option<Answer>,
 }
 
 /// How long the other side may take to begin.
@@ -147,7 +151,7 @@ fn version(path: &std::path::Path) -> Option<Version> {
 impl Real {
     /// A board; `start` is the command that does a request.
     pub fn new(config: Config, start: Option<Vec<PathBuf>>) -> Self {
-        Real { config, clock: RealClock::new(), start, left: Mutex::new(None), next: Mutex::new(None) }
+        Real { config, clock: RealClock::new(), start, left: Mutex::new(None), asking: Mutex::new(()), next: Mutex::new(None) }
     }
     fn settings(&self) -> Arc<Settings> {
         self.config.settings()
@@ -167,22 +171,32 @@ impl Real {
         if left.is_none() {
             // left by an API before this one
             let found = request::waiting(&disk, &self.settings().layout);
-            *left = found.map(|request| Left { request, since: Instant::now() });
+            *left = found.map(|request| Left { request, since: Instant::now(), given_up: None });
         }
-        if let Some(waiting) = &*left {
+        if let Some(waiting) = &mut *left {
             let id = &waiting.request.transaction;
             let is_it = |other: Option<&String>| other == Some(id);
             let begun = is_it(seen.state.progress.as_ref().map(|p| &p.transaction)) || is_it(seen.last_request.as_ref().map(|a| &a.transaction));
-            if begun {
+            // nobody came, and by now something later has been done all the same
+            let overtaken = waiting.given_up.as_ref().is_some_and(|told| {
+                seen.last_request.as_ref().is_some_and(|a| a.at > told.at) || seen.state.last_result.as_ref().is_some_and(|r| r.at > told.at)
+            });
+            if begun || overtaken {
                 *left = None;
+            } else if let Some(told) = &waiting.given_up {
+                seen.last_request = Some(told.clone());
             } else if waiting.since.elapsed() < PATIENCE {
                 // taken, and not begun yet: between the two nothing is to be seen of it
                 seen.pending = Some(Pending { transaction: id.clone(), action: waiting.request.action });
             } else if seen.busy.is_none() {
-                // nobody takes requests: this one would keep every other out
-                let _ = disk.unlink(&self.settings().layout.request());
-                seen.pending = None;
-                seen.last_request = Some(self.nobody_came(&waiting.request));
+                // nobody takes requests: this one would keep every other out. Once, and no other than this one.
+                if request::waiting(&disk, &self.settings().layout).is_some_and(|r| r == waiting.request) {
+                    let _ = disk.unlink(&self.settings().layout.request());
+                    seen.pending = None;
+                }
+                let told = self.nobody_came(&waiting.request);
+                waiting.given_up = Some(told.clone());
+                seen.last_request = Some(told);
             }
         }
         Ok(seen)
@@ -254,6 +268,7 @@ impl Board for Real {
     }
     fn ask(&self, request: &Request) -> Result<()> {
         let layout = &self.settings().layout;
+        let _one = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = self.view()?;
         if let Some(pending) = seen.pending {
             let message = format!("something else was asked for and is about to begin: {}", pending.action.name());
@@ -263,8 +278,12 @@ impl Board for Real {
             let message = format!("another run is at work (since {}): {}", busy.since.format("%H:%M:%S UTC"), busy.command);
             return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
         }
-        request::leave(&self.disk(), layout, request)?;
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Left { request: request.clone(), since: Instant::now() });
+        {
+            // whoever looks meanwhile sees both or neither
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            request::leave(&self.disk(), layout, request)?;
+            *left = Some(Left { request: request.clone(), since: Instant::now(), given_up: None });
+        }
         let Some(argv) = &self.start else { return Ok(()) };
         start(argv).inspect_err(|_| {
             // nobody will come for it
@@ -294,4 +313,54 @@ fn start(argv: &[PathBuf]) -> Result<()> {
     let mut child = command.spawn().doing(|| format!("starting {}", argv[0].display()))?;
     // somebody has to take note of its end
     std::thread::Builder::new().name("request".into()).stack_size(64 << 10).spawn(move || child.wait()).map(drop).doing(|| "waiting for the request".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Layout;
+    use crate::request::Wish;
+    use crate::world::scratch::Scratch;
+
+    fn board() -> (Scratch, Layout, Real) {
+        let scratch = Scratch::new();
+        let layout = Layout::new(std::fs::canonicalize(scratch.path()).unwrap());
+        let text = "product = \"x\"\n[source]\ndir = \"/releases\"\n[[managed]]\nfrom = \"web/\"\nto = \"/srv/web/\"\n";
+        let read = {
+            let layout = layout.clone();
+            move || Settings::parse(text, &layout).map_err(Error::usage)
+        };
+        let config = Config::new(layout.config(), Box::new(read)).unwrap();
+        (scratch, layout, Real::new(config, None))
+    }
+
+    fn much_later(board: &Real) {
+        let mut left = board.left.lock().unwrap();
+        let left = left.as_mut().unwrap();
+        left.since = left.since.checked_sub(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn what_nobody_came_for_is_told_once_and_takes_nothing_of_others_with_it() {
+        let (_scratch, layout, board) = board();
+        let first = Request::new(&board.clock, Wish::Apply);
+        board.ask(&first).unwrap();
+        assert_eq!(board.ask(&Request::new(&board.clock, Wish::Apply)).unwrap_err().code, crate::Code::Busy);
+        much_later(&board);
+        let told = board.view().unwrap().last_request.unwrap();
+        assert_eq!((&told.transaction, told.ok), (&first.transaction, false));
+        assert!(!request::is_waiting(&board.disk(), &layout));
+        assert_eq!(board.view().unwrap().last_request, Some(told), "the same words, of the same moment");
+
+        // another API leaves one: it is not ours to take away
+        let other = Request::new(&board.clock, Wish::Check);
+        request::leave(&board.disk(), &layout, &other).unwrap();
+        assert_eq!(board.view().unwrap().pending.map(|p| p.transaction), Some(other.transaction.clone()));
+        assert!(request::is_waiting(&board.disk(), &layout));
+
+        // what was done after it is the news
+        let done = Answer { transaction: other.transaction, action: Some(Wish::Check), at: board.clock.now(), ok: true, error: None };
+        done.tell(&board.disk(), &layout).unwrap();
+        assert_eq!(board.view().unwrap().last_request, Some(done));
+    }
 }
