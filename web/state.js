@@ -29,7 +29,7 @@ export function reduce(m, e) {
   return m;
 }
 
-// Somebody looks at what is offered, and may not go on from there: the timer, a check over SSH. Only a run of ours is waited for from the start.
+// The timer, or a check over SSH: perhaps no more than a look.
 const looks = (s, w) => /^(checking|planning)$/.test(s.progress?.phase) && !/apply|rollback|repair|recover/.test(s.busy?.command) && w?.transaction !== s.progress.transaction;
 const working = (s, w) => (s.progress && !looks(s, w) && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
 const disrupts = (s) => DISRUPTIVE.includes(s.progress?.phase);
