@@ -79,7 +79,7 @@ fn names_and_pages_of_others_are_turned_away_whatever_they_know() {
         let answer = ask("GET", "/ping", &[("Host", host)]);
         answer.problem(if answer.status == 400 { 400 } else { 403 });
     }
-    let foreign = ["http://evil.example", "null", "https://localhost", "http://localhost:81", "file://localhost", "http://localhost.evil.example"];
+    let foreign = ["http://evil.example", "null", "https://localhost:80", "http://localhost:81", "file://localhost", "http://localhost.evil.example"];
     for origin in foreign {
         for (method, path) in [("GET", "/ping"), ("GET", "/api/update/status"), ("POST", "/api/update/apply"), ("POST", "/api/update/login")] {
             ask(method, path, &[("Origin", origin)]).problem(403);
