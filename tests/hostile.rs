@@ -23,14 +23,16 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// Keeps a thousand connections open for a while and opens another for each that is closed; each says a word now and then.
+/// Keeps a thousand connections open for a while and opens others for those that are closed, up to 4,000 a second; each says a word now
+/// and then.
 fn slowloris(target: &Target, time: Duration, word: &[u8], every: Duration) -> u32 {
     target::many_files();
     let (end, mut opened) = (Instant::now() + time, 0);
     let mut streams: Vec<TcpStream> = Vec::new();
     let mut next_word = Instant::now() + every;
     while Instant::now() < end {
-        while streams.len() < 1000 && Instant::now() < end {
+        let most = if opened < 1000 { 1000 } else { 20 };
+        for _ in streams.len()..1000.min(streams.len() + most) {
             let Ok(stream) = TcpStream::connect(target.address) else { break };
             stream.set_nonblocking(true).unwrap();
             streams.push(stream);
@@ -41,8 +43,8 @@ fn slowloris(target: &Target, time: Duration, word: &[u8], every: Duration) -> u
             next_word += every;
         }
         // a closed one gives the end, or an answer before it
-        streams.retain_mut(|s| !matches!(s.read(&mut [0; 512]), Ok(_)) && (!talks || s.write(word).is_ok()));
-        std::thread::yield_now();
+        streams.retain_mut(|s| s.read(&mut [0; 512]).is_err() && (!talks || s.write(word).is_ok()));
+        std::thread::sleep(Duration::from_millis(5));
     }
     opened
 }
@@ -205,11 +207,10 @@ fn a_second_request_on_a_connection_is_nobodys() {
 #[test]
 fn nothing_of_a_client_pretends_to_be_the_gates() {
     let target = Target::start(Setup::default());
-    let request =
-        "GET /echo HTTP/1.1\r\nHost: a\r\nX-Gate-Peer: unix\r\nX-Gate-Id: 1\r\nx-gate-id: 2\r\nCookie: n=\u{e9}\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let request = "GET /echo HTTP/1.1\r\nHost: a\r\nX-Gate-Peer: unix\r\nX-Gate-Id: 77\r\nx-gate-id: 77\r\nCookie: n=\u{e9}\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n";
     let reply = target.raw(request.as_bytes());
     assert_eq!(reply.body.to_lowercase().matches("x-gate-peer: tcp\n").count(), 1, "{}", reply.text);
-    assert!(!reply.body.contains("X-Gate-Id: 2") && !reply.body.contains("Upgrade") && reply.body.contains("Cookie: n=??\n"), "{}", reply.text);
+    assert!(!reply.body.contains(": 77") && !reply.body.contains("Upgrade") && reply.body.contains("Cookie: n=??\n"), "{}", reply.text);
     assert!(reply.body.contains("address 127.0.0.1"), "{}", reply.text);
     let reply = target.unix(request.as_bytes());
     assert!(reply.body.contains("X-Gate-Peer: unix\n") && reply.body.contains("address none"), "{}", reply.text);
@@ -239,7 +240,7 @@ fn few_open_files_are_enough() {
 
 #[test]
 fn it_comes_back_when_open_files_were_used_up_by_others() {
-    let target = Target::start(Setup { files: Some(256), check_every: Duration::from_millis(200), ..Setup::default() });
+    let target = Target::start(Setup { files: Some(256), check_every: Duration::from_millis(200), tries: 100, ..Setup::default() });
     for keep in [0, 1, 2, 3, 4, 6] {
         // held for a second; what happens meanwhile is not promised, what happens after it is
         let reply = target.get(&format!("/leak?{keep}"));
@@ -253,6 +254,7 @@ fn it_comes_back_when_open_files_were_used_up_by_others() {
         println!("all files but {keep} used up for 1 s: {refused} polite requests failed meanwhile, an answer {:?} after it", back.elapsed());
         until("the files", || (target.get("/leaked").body == "0").then_some(()));
     }
+    until("the threads of the servers given up to end", || (target.threads() < 40).then_some(()));
     Watch::start(&target).end("after open files were used up");
 }
 
@@ -394,6 +396,21 @@ fn a_body_may_have_64_kib_and_not_a_byte_more_and_must_arrive_in_time() {
 }
 
 #[test]
+fn who_is_refused_may_finish_its_sentence_and_reads_why() {
+    let target = Target::start(Setup::default());
+    let mut stream = target.connect();
+    stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n").unwrap();
+    target::expect(&mut stream, "HTTP/1.1 413 ");
+    // a closed connection would answer the first of these with a reset, and some systems throw away what was not read yet then
+    for _ in 0..20 {
+        stream.write_all(&[b'x'; 10_000]).unwrap();
+    }
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with('}'), "{rest}");
+}
+
+#[test]
 fn rubbish_is_answered_or_closed_and_never_waited_for() {
     let target = Target::start(Setup { head_time: Duration::from_millis(300), body_time: Duration::from_millis(300), ..Setup::default() });
     let piece = prop_oneof![
@@ -432,12 +449,43 @@ fn a_broken_inner_server_is_replaced_before_anybody_notices_much() {
 }
 
 #[test]
-fn handlers_that_hang_cost_a_self_check_and_no_more() {
-    let target = Target::start(Setup { check_every: Duration::from_millis(100), check_time: seconds(1), handlers: 3, ..Setup::default() });
-    let _hung: Vec<_> = (0..6).map(|_| target.begin("/slow?3600000")).collect();
+fn handlers_that_hang_are_given_up_one_by_one_and_then_all_together() {
+    let (check_every, answer_time) = (Duration::from_millis(100), Duration::from_millis(300));
+    let target = Target::start(Setup { check_every, check_time: seconds(1), answer_time, requests: 3, ..Setup::default() });
+    // three at a time, each for 0.3 s, until all threads that there are hang
     let begun = Instant::now();
+    let hung: Vec<_> = (0..30).map(|_| target.begin("/slow?3600000")).collect();
+    let all: Vec<_> = hung.into_iter().map(|s| target::reply(s, begun).status).collect();
+    assert!(all.iter().all(|s| [503, 504].contains(s)) && all.contains(&504), "{all:?}");
+    for _ in 0..10 {
+        let _ = target::reply(target.begin("/slow?3600000"), begun);
+    }
     until("an answer", || target.try_get("/ping").filter(|r| r.status == 200));
-    println!("all handlers hang: an answer after {:?} (a self-check may take 1 s)", begun.elapsed());
+    println!("40 handlers that hang: an answer after {:?}", begun.elapsed());
+}
+
+#[test]
+fn it_sleeps_while_nothing_happens() {
+    let target = Target::start(Setup { head_time: seconds(60), check_every: seconds(60), ..Setup::default() });
+    let half = |mut stream: TcpStream, text: &str| {
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        stream
+    };
+    let slow = "GET /slow?60000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut unix = std::os::unix::net::UnixStream::connect(target.runtime.join("api.sock")).unwrap();
+    unix.write_all(slow.as_bytes()).unwrap();
+    unix.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut more = target.begin("/slow?60000");
+    more.write_all(&[b'x'; 5000]).unwrap();
+    let unread = target.begin("/big");
+    let _open = (target.connect(), target.stream(), half(target.connect(), slow), target.begin("/slow?60000"), unix, more, unread);
+    until("all of them to be worked on", || (target.get("/working").body == "6").then_some(()));
+    let (begun, before) = (Instant::now(), target.ticks());
+    std::thread::sleep(seconds(2));
+    let used = target.ticks() - before;
+    println!("nothing happened for {:?}: {used} ticks of 10 ms", begun.elapsed());
+    assert!(used <= 5, "{used} ticks of 10 ms in 2 s of nothing");
 }
 
 #[test]

@@ -224,6 +224,9 @@ fn a_root_side_that_is_killed_is_settled_at_once_and_the_next_click_counts() {
 fn a_restart_of_the_board_in_the_middle_of_a_trial_is_no_fault_of_the_release() {
     or_no_machine!();
     let machine = Machine::new("reboot");
+    // on a busy machine a shutdown takes its time, and this one waits for the trial
+    let config = machine.text("etc/pikit/updater.toml");
+    machine.write("etc/pikit/updater.toml", config.replace("timeout = \"8s\"", "timeout = \"40s\""));
     machine.offer("1.1.0", false);
     machine.write("srv/hold-1.1.0", "");
     machine.request(1, "\"action\":\"apply\"");
@@ -360,8 +363,8 @@ fn a_source_that_cannot_be_reached_is_asked_four_times_and_not_for_ever() {
     machine.ok("mv /srv/gone /srv/releases; systemctl reset-failed pikit-update.service; systemctl start pikit-update.service");
 }
 
-/// Shorter times than a test can wait for.
-const QUICK_API: &str = "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater serve --leave-requests --idle 3s\nWatchdogSec=4s\nRestartSec=200ms\n";
+/// Times that a test can wait for. The API looks at itself, and tells systemd, every 10 s.
+const QUICK_API: &str = "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater serve --leave-requests --idle 3s\nWatchdogSec=15s\nRestartSec=200ms\n";
 
 #[test]
 fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_are_run_by_the_root_side() {
@@ -398,8 +401,9 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     let writable = machine
         .ok(&format!("nsenter -t {pid} -m setpriv --reuid pikit-update --regid pikit-update --clear-groups find / -xdev -writable -type d 2>/dev/null; true"));
     let reachable = machine.ok(&format!("nsenter -t {pid} -m -n setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c 'for d in /etc /var /var/tmp /srv /run /run/pikit-update /run/pikit-update/requests; do touch $d/x 2>/dev/null && echo $d; done; rm -f /run/pikit-update/requests/x; cat /proc/net/dev | grep -c :'"));
-    assert_eq!(writable, "", "{writable}");
-    assert_eq!(reachable, "/var/tmp\n/run/pikit-update/requests\n1\n", "/var/tmp is one of its own");
+    // those two are of its own, and go with it
+    assert_eq!(writable, "/tmp\n/var/tmp\n");
+    assert_eq!(reachable, "/var/tmp\n/run/pikit-update/requests\n1\n");
 
     let paths = machine.text("etc/systemd/system/pikit-update-apply.service.d/paths.conf");
     let auto = machine.ask("POST", "/api/update/auto", &bearer, "{\"mode\":\"off\",\"at\":\"05:05\"}");
@@ -421,13 +425,16 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     let seen = machine.ask("GET", "/api/update/status", &bearer, "").json();
     assert_eq!((&seen["current"], &seen["last_result"]["outcome"]), (&"1.1.0".into(), &"rolled-back".into()));
 
-    // hung: killed by the watchdog, and there again
+    // hung: killed by the watchdog, not before, and there again
+    let killed = || machine.journal("pikit-update-api").matches("Watchdog timeout").count();
+    assert_eq!(killed(), 0);
     let pid = machine.show("pikit-update-api.service", "MainPID");
     machine.ok(&format!("kill -STOP {pid}"));
     let begun = Instant::now();
     machine.until("another process", || (![pid.as_str(), "0"].contains(&machine.show("pikit-update-api.service", "MainPID").as_str())).then_some(()));
     assert_eq!(machine.ask("GET", "/ping", "", "").status, 200);
     println!("hung and back: {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!(killed(), 1);
 
     machine.until("the end of an idle API", || (machine.show("pikit-update-api.service", "ActiveState") == "inactive").then_some(()));
     assert_eq!(machine.show("pikit-update-api.service", "Result"), "success");
@@ -444,12 +451,12 @@ fn behind_nginx_one_logs_in_and_each_event_comes_within_200_ms_of_its_cause() {
     or_no_machine!();
     let machine = Machine::new("nginx");
     machine.offer("1.1.0", false);
-    machine.write("etc/nginx/sites-enabled/default", NGINX);
-    machine.ok("nginx -t -q && systemctl restart nginx && chmod 666 /run/front.sock");
+    machine.write("etc/nginx/conf.d/dashboard.conf", NGINX);
+    machine.ok("rm /etc/nginx/sites-enabled/default; nginx -t -q && systemctl restart nginx && chmod 666 /run/front.sock");
     let front = machine.path("run/front.sock");
     let ask = |method: &str, path: &str, headers: &str, body: &str| http::ask(&front, method, path, headers, body).unwrap();
     assert_eq!(ask("GET", "/", "", "").body, "page 1.0.0", "the dashboard is as it was");
-    assert_eq!(ask("GET", "/ping", "", "").status, 200);
+    assert_eq!(ask("GET", "/api/update/ping", "", "").status, 200);
     assert_eq!(ask("GET", "/pikit-update/pikit-update.js", "", "").status, 200);
     assert_eq!(ask("GET", "/api/update/status", "", "").status, 401);
 

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::voice::{Voice, clean, json_line, with_ok};
 use super::{plan_view, report_view};
 use crate::error::Result;
-use crate::event::Outcome;
+use crate::event::{Outcome, Sink as _};
 use crate::source::{self, Wanted};
 use crate::update::aim::Request;
 use crate::update::apply::{self, Done, Proposal};
@@ -79,6 +79,9 @@ pub fn settle(globals: &Globals, voice: &Voice, boot: bool) -> Result<u8> {
     // at boot there is no network yet
     if !boot {
         crate::notify::after(board.world(), &board.settings, recovered.as_ref().err(), &mut progress);
+        if let Some(words) = crate::daily::requests::revive(board.world(), &board.settings) {
+            progress.event(&crate::event::Event::Note { message: words });
+        }
     }
     drop(progress);
     match recovered? {

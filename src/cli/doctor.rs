@@ -6,6 +6,8 @@ mod storage;
 mod memory;
 /// Time, services, health checks and the source.
 mod surroundings;
+/// Timer, recovery at boot, the page.
+mod by_itself;
 
 use serde::Serialize;
 use serde_json::json;
@@ -80,6 +82,7 @@ pub fn run(globals: &Globals, voice: &Voice, offline: bool) -> Result<u8> {
                 Ok(trip) => found.extend(surroundings::look(&trip)),
                 Err(e) => found.push(Finding::fail("state", e.message(), e.hint.unwrap_or_else(|| "run it as root".into()))),
             }
+            found.extend(by_itself::look(&board));
             if !offline {
                 found.push(surroundings::source(&board));
             }

@@ -9,6 +9,8 @@ pub mod edit;
 pub mod drop_in;
 /// systemd's timer.
 pub mod timer;
+/// What waits for requests.
+pub mod requests;
 /// One day's work.
 pub mod run;
 

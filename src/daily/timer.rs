@@ -37,7 +37,7 @@ pub fn next(world: World, settings: &Settings) -> Next {
 }
 
 /// The program that talks to the systemd of this board.
-pub(super) fn control<'s>(world: World, settings: &'s Settings) -> Option<&'s [String]> {
+pub fn control<'s>(world: World, settings: &'s Settings) -> Option<&'s [String]> {
     let control = settings.services.control.as_slice();
     let program = Path::new(control.first()?).file_name()?;
     let is_systemctl = program == "systemctl" && !control.iter().any(|word| word.contains('{'));

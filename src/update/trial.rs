@@ -12,6 +12,8 @@ use crate::quantity::{count, seconds};
 
 /// Time limit of one probe.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// How often a command is given again to a systemd that did not answer.
+const AGAIN: u32 = 3;
 /// Time limit of one restart or reload: systemd's own default for starting a service is 90 s.
 const CONTROL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -54,7 +56,14 @@ pub fn restart(trip: &mut Trip, tx: &mut Tx) -> Vec<String> {
         tx.plan.restart.iter().map(|u| ("restart", u.clone())).chain(tx.plan.reload.iter().map(|u| ("reload", u.clone()))).collect();
     trip.phase(Phase::Restarting, format!("restarting {}", count(units.len(), "service")));
     for (verb, unit) in units {
-        match control(trip, verb, &unit) {
+        let mut ran = control(trip, verb, &unit);
+        for _ in 0..AGAIN {
+            let Some(words) = ran.as_ref().filter(|ran| ran.status != Some(0)).and_then(|ran| nobody_answered(&ran.last_error)) else { break };
+            trip.note(format!("{verb} of {unit}: systemd did not answer ({words}): once more"));
+            trip.world.clock.sleep(trip.settings.trial.interval);
+            ran = control(trip, verb, &unit);
+        }
+        match ran {
             Some(ran) if ran.status == Some(0) => trip.note(format!("{verb} {unit}: done")),
             // systemctl(1): 5, there is no such unit
             Some(ran) if ran.status == Some(5) => {
@@ -78,6 +87,13 @@ pub fn restart(trip: &mut Trip, tx: &mut Tx) -> Vec<String> {
         }
     }
     failures
+}
+
+/// The words of a control command that could not reach systemd, which is busy with itself for a moment: it is being upgraded, or the
+/// board shuts down. That says nothing about a release.
+fn nobody_answered(words: &str) -> Option<&str> {
+    let lost = ["Connection reset by peer", "Connection timed out", "Connection refused", "Transport endpoint is not connected", "Failed to connect to bus"];
+    lost.iter().any(|lost| words.contains(lost)).then_some(words)
 }
 
 /// Waits for the verdict.

@@ -234,11 +234,11 @@ fn who_guesses_is_slowed_down_and_nobody_else_is() {
     );
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     assert!(refused.load(Ordering::Relaxed) > 0);
-    // whoever guessed may try again after a while, and is in with the right one
+    // whoever guessed may try again as soon as they were told, and is in with the right one
     let begun = Instant::now();
     until("the guesser's own right token", || {
         let answer = server.door.ask("POST", "/api/update/login", &[("X-Forwarded-For", "10.0.0.9")], &json!({"token": server.token}).to_string());
         (answer.status == 204).then_some(())
     });
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

@@ -165,7 +165,11 @@ impl Machine {
     }
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let dir = path.parent().unwrap();
+        fs::create_dir_all(dir).unwrap();
+        // a link in there that begins with "/" leads into this machine
+        let outside = |p: &Path| !fs::canonicalize(p).unwrap().starts_with(fs::canonicalize(&self.root).unwrap());
+        assert!(!fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink()) && !outside(dir), "{} is a link", path.display());
         fs::write(path, content).unwrap();
     }
     pub fn text(&self, path: &str) -> String {

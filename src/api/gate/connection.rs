@@ -2,6 +2,7 @@
 //! something has come, and when time is up.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -13,6 +14,7 @@ use super::head::{self, Head};
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::socket::{Outgoing, receive, send};
+use crate::api::door::Door;
 
 /// A connection.
 pub struct Connection {
@@ -54,12 +56,16 @@ pub struct Step<'a> {
     pub limits: &'a Limits,
     pub now: Instant,
     pub scratch: &'a mut [u8],
+    /// Bytes that may be kept of requests this time, all connections together.
+    pub room: &'a mut usize,
 }
 
+/// So much of a request is read even when memory is short: the whole of a polite one, as a rule.
+const SMALL: usize = 2 << 10;
 /// Bytes that a client may still send after its answer.
 const LEFTOVERS: usize = 256 << 10;
-/// A client that has not read for so long gives way to others.
-const SLOW: Duration = Duration::from_secs(1);
+/// A client that has not read for so long gives way to others, when there is no room for both.
+const SLOW: Duration = Duration::from_millis(150);
 
 impl Connection {
     pub fn new(socket: OwnedFd, peer: Peer, step: &Step<'_>) -> Connection {
@@ -126,7 +132,11 @@ impl Connection {
                 Stage::Body(head) => head.length - self.input.len(),
                 _ => return,
             };
-            let room = missing.min(step.scratch.len());
+            let free = SMALL.saturating_sub(self.input.len()).max(*step.room);
+            let room = missing.min(step.scratch.len()).min(free);
+            if room == 0 {
+                return;
+            }
             match receive(&self.socket, &mut step.scratch[..room]) {
                 Ok(None) => return,
                 Ok(Some(0)) if !self.input.is_empty() || matches!(self.stage, Stage::Body(_)) => {
@@ -134,6 +144,9 @@ impl Connection {
                 }
                 Ok(Some(0)) | Err(_) => return self.stage = Stage::Over,
                 Ok(Some(n)) => {
+                    // to the byte: there may be hundreds of these
+                    *step.room = step.room.saturating_sub(n);
+                    self.input.reserve_exact(n);
                     self.input.extend_from_slice(&step.scratch[..n]);
                     if let Err(refusal) = self.look(step) {
                         return self.refuse(refusal, step);
@@ -159,11 +172,10 @@ impl Connection {
             }
             self.stage = Stage::Body(head);
         }
-        if matches!(&self.stage, Stage::Body(head) if head.length == self.input.len()) {
-            if let Stage::Body(head) = std::mem::replace(&mut self.stage, Stage::Over) {
-                self.stage = Stage::Ready(head);
-                self.deadline = step.now + step.limits.turn_time;
-            }
+        let whole = matches!(&self.stage, Stage::Body(head) if head.length == self.input.len());
+        if whole && let Stage::Body(head) = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.stage = Stage::Ready(head);
+            self.deadline = step.now + step.limits.turn_time;
         }
         Ok(())
     }
@@ -246,10 +258,10 @@ impl Connection {
     }
 
     /// Its turn.
-    pub fn begin(&mut self, open: impl FnOnce(&Head, Vec<u8>) -> Exchange, step: &mut Step<'_>) {
+    pub fn begin(&mut self, open: impl FnOnce(&Head, Vec<u8>, &Step<'_>) -> Exchange, step: &mut Step<'_>) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Ready(head) => {
-                let exchange = open(&head, std::mem::take(&mut self.input));
+                let exchange = open(&head, std::mem::take(&mut self.input), step);
                 self.deadline = exchange.deadline(step.limits);
                 self.stage = Stage::Working(exchange);
                 self.advance(step);
@@ -258,9 +270,19 @@ impl Connection {
         }
     }
 
-    /// Whether the inner server works on it.
-    pub fn is_working(&self) -> bool {
-        matches!(self.stage, Stage::Working(_))
+    /// What the inner server does for it.
+    pub fn exchange(&self) -> Option<&Exchange> {
+        if let Stage::Working(exchange) = &self.stage { Some(exchange) } else { None }
+    }
+    /// Another inner server than this one is given up.
+    pub fn hurry(&mut self, now_is: &Arc<Door>, step: &Step<'_>) {
+        match &mut self.stage {
+            Stage::Working(exchange) if !exchange.is_of(now_is) => {
+                exchange.hurry(step.limits, step.now);
+                self.deadline = exchange.deadline(step.limits);
+            }
+            _ => {}
+        }
     }
     /// Whether it has a request of somebody's that is not answered.
     pub fn is_busy(&self) -> bool {
@@ -275,7 +297,6 @@ impl Connection {
     }
     /// Bytes it keeps.
     pub fn weight(&self) -> usize {
-        let held = if let Stage::Working(exchange) = &self.stage { exchange.weight() } else { 0 };
-        self.input.capacity() + self.out.weight() + held
+        self.input.capacity() + self.out.weight() + self.exchange().map_or(0, Exchange::weight)
     }
 }

@@ -13,6 +13,7 @@ use super::head::Head;
 use super::limits::Limits;
 use super::socket::{Outgoing, receive, send};
 use crate::api::caller::{Caller, Gone, ID};
+use crate::api::door::Door;
 use crate::api::inner::Current;
 
 /// A request that the inner server works on.
@@ -22,9 +23,12 @@ pub struct Exchange {
     sent: usize,
     answer: Answer,
     bare: bool,
-    begun: Instant,
+    /// When it must be complete, unless it is a stream.
+    until: Instant,
     /// When the last byte came.
     heard: Instant,
+    /// The inner server that works on it.
+    door: Arc<Door>,
     _called: Called,
 }
 
@@ -57,7 +61,8 @@ impl Drop for Called {
 
 impl Exchange {
     /// Hands a request on, over this connection to the inner server.
-    pub fn new(socket: OwnedFd, inner: Arc<Current>, id: u64, peer: Peer, head: &Head, body: &[u8], now: Instant) -> Exchange {
+    pub fn new((socket, door): (OwnedFd, Arc<Door>), inner: Arc<Current>, id: u64, peer: Peer, head: &Head, body: &[u8], step: &Step<'_>) -> Exchange {
+        let (now, limits) = (step.now, step.limits);
         let gone = Gone::default();
         let address = if let Peer::Tcp(ip) = peer { Some(ip) } else { None };
         inner.callers().add(id, Caller { address, gone: gone.clone() });
@@ -66,7 +71,7 @@ impl Exchange {
         request.extend_from_slice(body);
         let _called = Called { inner, id, gone };
         let bare = head.method == "HEAD";
-        Exchange { socket: Some(socket), request, sent: 0, answer: Answer::to(head.method), bare, begun: now, heard: now, _called }
+        Exchange { socket: Some(socket), request, sent: 0, answer: Answer::to(head.method), bare, until: now + limits.answer_time, heard: now, door, _called }
     }
 
     /// What to wake up for, when so many bytes wait for the client.
@@ -119,11 +124,19 @@ impl Exchange {
 
     /// When it must have gone on.
     pub fn deadline(&self, limits: &Limits) -> Instant {
-        if self.is_stream() { self.heard + limits.silence } else { self.begun + limits.answer_time }
+        if self.is_stream() { self.heard + limits.silence } else { self.until }
     }
     /// Whether its answer is a stream of events.
     pub fn is_stream(&self) -> bool {
         self.answer.stream
+    }
+    /// Whether it is this server that works on it.
+    pub fn is_of(&self, door: &Arc<Door>) -> bool {
+        Arc::ptr_eq(&self.door, door)
+    }
+    /// Its server has been given up: an answer comes soon, or never.
+    pub fn hurry(&mut self, limits: &Limits, now: Instant) {
+        self.until = self.until.min(now + limits.check_time);
     }
     /// Whether HEAD asked.
     pub fn is_bare(&self) -> bool {

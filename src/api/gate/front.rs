@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::refusal::Refusal;
 use super::shared::Shared;
 use super::socket::send;
+use crate::api::door::Door;
 use crate::api::inner::Current;
 
 /// The loop and what it looks after.
@@ -22,11 +23,15 @@ pub struct Front {
     connections: Vec<Connection>,
     limits: Limits,
     inner: Arc<Current>,
+    /// The way to the inner server that gets requests now.
+    door: Arc<Door>,
     shared: Arc<Shared>,
     /// Closed to have one file to spare when there are no more.
     reserve: Option<File>,
     next_id: u64,
     scratch: Vec<u8>,
+    /// Bytes of requests that may be read until memory is looked after again.
+    room: usize,
 }
 
 /// What woke us.
@@ -46,7 +51,8 @@ const MUTED: Duration = Duration::from_millis(100);
 
 impl Front {
     pub fn new(entrances: Vec<Entrance>, limits: Limits, inner: Arc<Current>, shared: Arc<Shared>) -> Front {
-        Front { entrances, connections: Vec::new(), limits, inner, shared, reserve: reserve(), next_id: 0, scratch: vec![0; 16 << 10] }
+        let door = inner.door();
+        Front { entrances, connections: Vec::new(), limits, inner, door, shared, reserve: reserve(), next_id: 0, scratch: vec![0; 16 << 10], room: 0 }
     }
 
     /// Works until it is told to stop.
@@ -74,7 +80,7 @@ impl Front {
         }
         for i in 0..self.connections.len() {
             if now >= self.connections[i].deadline(&self.limits) {
-                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
                 self.connections[i].expire(&mut step);
             }
         }
@@ -88,7 +94,7 @@ impl Front {
     }
 
     fn advance(&mut self, i: usize, now: Instant) {
-        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
         self.connections[i].advance(&mut step);
     }
 
@@ -162,7 +168,7 @@ impl Front {
             let _ = send(&socket, &Refusal::new(503, "too many connections").answer(false));
             return;
         }
-        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+        let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
         let mut connection = Connection::new(socket, peer, &step);
         // its request is here already, as a rule
         connection.advance(&mut step);
@@ -180,16 +186,23 @@ impl Front {
 
     /// Those who wait get their turn, first come, first served. The self-check has a turn of its own.
     fn hand_on(&mut self, now: Instant) {
+        let door = self.inner.door();
+        if !Arc::ptr_eq(&door, &self.door) {
+            let step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
+            self.connections.iter_mut().for_each(|c| c.hurry(&door, &step));
+            self.door = door;
+        }
         loop {
-            let full = self.connections.iter().filter(|c| c.peer != Peer::Own && c.is_working()).count() >= self.limits.exchanges;
+            let full = self.is_full();
             let waiting = self.connections.iter().enumerate().filter(|(_, c)| c.peer == Peer::Own || !full);
             let Some((_, i)) = waiting.filter_map(|(i, c)| Some((c.waits_since()?, i))).min() else {
-                return if full {
-                    self.push_on(now)
-                };
+                if full && self.push_on(now) {
+                    continue;
+                }
+                return;
             };
-            let socket = match self.inner.door().knock() {
-                Ok(socket) => socket,
+            let way = match self.door.knock() {
+                Ok(socket) => (socket, self.door.clone()),
                 Err(e) => {
                     if e.kind() == std::io::ErrorKind::ConnectionRefused {
                         self.shared.call_supervisor();
@@ -199,28 +212,41 @@ impl Front {
             };
             self.next_id += 1;
             let (inner, id, peer) = (self.inner.clone(), self.next_id, self.connections[i].peer);
-            let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
-            self.connections[i].begin(|head, body| Exchange::new(socket, inner, id, peer, head, &body, now), &mut step);
+            let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
+            self.connections[i].begin(|head, body, step| Exchange::new(way, inner, id, peer, head, &body, step), &mut step);
         }
     }
 
-    /// Nobody gets a turn: if somebody waits, a client that does not read its answer gives way.
-    fn push_on(&mut self, now: Instant) {
-        if self.connections.iter().any(|c| c.waits_since().is_some()) {
-            let slow = self.connections.iter().position(|c| c.is_working() && c.rank(now).is_some());
-            slow.map(|i| self.connections.swap_remove(i)).into_iter().for_each(Connection::give_way);
-        }
+    fn is_full(&self) -> bool {
+        let working = self.connections.iter().filter(|c| c.peer != Peer::Own).filter_map(Connection::exchange).filter(|e| e.is_of(&self.door));
+        let (streams, requests): (Vec<_>, Vec<_>) = working.partition(|e| e.is_stream());
+        requests.len() >= self.limits.requests || streams.len() + requests.len() >= self.limits.exchanges()
     }
 
-    /// Keeps the memory of all within its bound: unfinished requests go first, the oldest of them before the others.
+    /// Nobody gets a turn: if somebody waits, the client that has not read its answer for longest gives way.
+    fn push_on(&mut self, now: Instant) -> bool {
+        let somebody_waits = self.connections.iter().any(|c| c.waits_since().is_some());
+        let working = self.connections.iter().enumerate().filter(|(_, c)| somebody_waits && c.exchange().is_some());
+        let Some((_, i)) = working.filter_map(|(i, c)| Some((c.rank(now)?, i))).min() else { return false };
+        self.connections.swap_remove(i).give_way();
+        true
+    }
+
+    /// Keeps the memory of all within its bound, with room for the next request: unfinished ones go first, the oldest of them before the others.
     fn slim(&mut self, now: Instant) {
-        while self.connections.iter().map(Connection::weight).sum::<usize>() > self.limits.buffered {
+        let next = self.limits.head + self.limits.body;
+        loop {
+            let kept = self.connections.iter().map(Connection::weight).sum::<usize>();
+            self.room = self.limits.buffered.saturating_sub(kept).max(next);
+            if kept + next <= self.limits.buffered {
+                return;
+            }
             let heavy = self.connections.iter().enumerate().filter(|(_, c)| c.weight() > 1024);
             let unfinished = heavy.clone().filter(|(_, c)| c.is_unfinished()).min_by_key(|(_, c)| c.since);
             if let Some((i, _)) = unfinished {
                 self.connections.swap_remove(i).give_way();
             } else if let Some((_, i)) = heavy.filter_map(|(i, c)| Some((c.waits_since()?, i))).max() {
-                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch };
+                let mut step = Step { limits: &self.limits, now, scratch: &mut self.scratch, room: &mut self.room };
                 self.connections[i].refuse(Refusal::new(503, "too many requests are being worked on"), &step);
                 self.connections[i].advance(&mut step);
             } else {

@@ -10,10 +10,11 @@ pub struct Limits {
     pub connections: usize,
     /// Of these, from one address (IPv6: from one /64). Does not count for unix sockets: behind one stands a proxy, and many people.
     pub per_address: usize,
-    /// Requests that the inner server works on at a time, streams included; the others wait for [`turn_time`](Self::turn_time).
-    pub exchanges: usize,
-    /// Threads that run the handler, at most. A handler that keeps its thread for the life of a stream needs one each.
-    pub handlers: usize,
+    /// Requests that the inner server works on at a time; the others wait for [`turn_time`](Self::turn_time). So many threads run the
+    /// handler, at most.
+    pub requests: usize,
+    /// Streams beside them. A handler that keeps its thread for the life of a stream may do so.
+    pub streams: usize,
     /// Bytes of request line and headers.
     pub head: usize,
     /// Bytes of a request's body.
@@ -48,13 +49,13 @@ impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Limits {
-            connections: 256,
-            per_address: 128,
-            exchanges: 40,
-            handlers: 24,
+            connections: 512,
+            per_address: 256,
+            requests: 16,
+            streams: 16,
             head: 8 << 10,
             body: 64 << 10,
-            buffered: 2 << 20,
+            buffered: 1 << 20,
             head_time: seconds(5),
             body_time: seconds(10),
             turn_time: seconds(1),
@@ -79,10 +80,17 @@ impl Limits {
     /// The same, made to fit into so many open files: whoever runs out of them inside tiny_http does not come back.
     pub fn fitted(mut self, files: u64) -> Limits {
         let spare = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
-        self.exchanges = self.exchanges.min(spare / (2 * FILES_PER_EXCHANGE)).max(1);
-        self.connections = self.connections.min(spare.saturating_sub(FILES_PER_EXCHANGE * self.exchanges)).max(4);
+        let most = spare / (2 * FILES_PER_EXCHANGE);
+        self.streams = self.streams.min(most * 2 / 5).max(1);
+        self.requests = self.requests.min(most.saturating_sub(self.streams)).max(1);
+        self.connections = self.connections.min(spare.saturating_sub(FILES_PER_EXCHANGE * self.exchanges())).max(4);
         self.per_address = self.per_address.min(self.connections.div_ceil(2));
         self
+    }
+
+    /// Most connections to the inner server.
+    pub(super) fn exchanges(&self) -> usize {
+        self.requests + self.streams
     }
 }
 
@@ -94,11 +102,11 @@ mod tests {
     fn few_open_files_mean_few_connections_and_never_none() {
         for files in [0, 10, 40, 64, 100, 256, 1024, 1 << 40] {
             let fitted = Limits::default().fitted(files);
-            assert!(fitted.exchanges >= 1 && fitted.connections >= 4 && fitted.per_address >= 2, "{files}: {fitted:?}");
-            let used = OWN_FILES + fitted.connections + FILES_PER_EXCHANGE * fitted.exchanges;
-            assert!(files < 40 || used as u64 <= files, "{files}: {used}");
+            assert!(fitted.requests >= 1 && fitted.streams >= 1 && fitted.connections >= 4 && fitted.per_address >= 2, "{files}: {fitted:?}");
+            let used = OWN_FILES + fitted.connections + FILES_PER_EXCHANGE * fitted.exchanges();
+            assert!(files < 48 || used as u64 <= files, "{files}: {used}");
         }
         let usual = Limits::default().fitted(1024);
-        assert_eq!((usual.connections, usual.per_address, usual.exchanges), (256, 128, 40));
+        assert_eq!((usual.connections, usual.per_address, usual.requests, usual.streams), (512, 256, 16, 16));
     }
 }

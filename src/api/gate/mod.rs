@@ -56,7 +56,7 @@ pub fn serve(listeners: Vec<Listener>, limits: Limits, handler: impl Handler, al
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limits = limits.fitted(files.unwrap_or(u64::MAX));
     let shared = Arc::new(shared::Shared::new().doing(|| "preparing the API".to_owned())?);
-    let inner = Arc::new(Current::open(Arc::new(handler), limits.handlers)?);
+    let inner = Arc::new(Current::open(Arc::new(handler), limits.exchanges())?);
     let (own, door) = Door::open()?;
     let entrances = listeners.into_iter().map(|l| entrance::Entrance::new(l, false));
     let entrances = entrances.chain([entrance::Entrance::new(Listener::Unix(own), true)]).collect();

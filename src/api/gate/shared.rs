@@ -57,9 +57,9 @@ impl Shared {
         self.lock().check = true;
         self.changed.notify_all();
     }
-    /// Waits until it is time for a self-check; `true`: to stop.
-    pub fn rest(&self, time: Duration) -> bool {
-        let quiet = |w: &mut Wishes| !w.stop && !w.check;
+    /// Waits until it is time for a self-check, or, while all was well, until somebody calls for one; `true`: to stop.
+    pub fn rest(&self, time: Duration, all_well: bool) -> bool {
+        let quiet = |w: &mut Wishes| !(w.stop || w.check && all_well);
         let (mut wishes, _) = self.changed.wait_timeout_while(self.lock(), time, quiet).unwrap_or_else(PoisonError::into_inner);
         wishes.check = false;
         wishes.stop

@@ -20,6 +20,8 @@ pub struct Supervisor {
     pub shared: Arc<Shared>,
 }
 
+/// Before the third try; squared, it grows.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Failures are forgotten after so long.
 const MEMORY: Duration = Duration::from_secs(600);
 
@@ -30,9 +32,11 @@ impl Supervisor {
     /// There is no help any more.
     pub fn watch(&self, alive: impl Fn()) -> Result<()> {
         let mut failures = VecDeque::new();
+        let mut in_a_row = 0;
         loop {
             let pause = match self.check() {
                 Ok(()) => {
+                    in_a_row = 0;
                     alive();
                     self.limits.check_every
                 }
@@ -44,23 +48,23 @@ impl Supervisor {
                         return Err(Error::unexpected("the API does not answer itself, and a new inner server does not help").because(why));
                     }
                     eprintln!("the API does not answer itself ({why}): starting its inner server anew");
-                    match self.inner.replace() {
-                        Ok(()) => Duration::ZERO,
-                        Err(e) => {
-                            eprintln!("{e}");
-                            // out of open files or threads, probably: that takes a moment
-                            (self.limits.check_every / 10).min(Duration::from_secs(1))
-                        }
+                    if let Err(e) = self.inner.replace() {
+                        eprintln!("{e}");
                     }
+                    in_a_row += 1;
+                    // the first time it is to go on at once; after that something else is short, and needs a moment
+                    PATIENCE * (in_a_row - 1) * (in_a_row - 1)
                 }
             };
-            if self.shared.rest(pause) {
+            if self.shared.rest(pause, in_a_row == 0) {
                 return Ok(());
             }
         }
     }
 
     fn check(&self) -> io::Result<()> {
+        // a closed door is known at once; through the gate it would be waited for
+        drop(self.inner.door().knock()?);
         let end = Instant::now() + self.limits.check_time;
         let mut stream = self.door.connect()?;
         stream.set_write_timeout(Some(self.limits.check_time))?;
