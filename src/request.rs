@@ -108,7 +108,7 @@ impl Request {
         if self.backup.as_ref().is_some_and(|name| !backup(name)) {
             return Err("backup: not the name of a backup".into());
         }
-        if self.version.as_ref().is_some_and(|v| manifest::version(&v.to_string()).is_err()) {
+        if self.version.as_ref().map(ToString::to_string).is_some_and(|v| v.len() > 100 || manifest::version(&v).is_err()) {
             return Err("version: not a version of a release".into());
         }
         if self.mode.as_ref().is_some_and(|mode| !["off", "check", "install"].contains(&mode.as_str())) {
@@ -303,6 +303,7 @@ mod tests {
             r#""action":"run""#,
             r#""action":"apply","version":"1.2""#,
             r#""action":"apply","version":"1.2.0; reboot""#,
+            &format!(r#""action":"skip","version":"1.2.0-{}""#, "x".repeat(100)),
             r#""action":"apply","manifest":"00""#,
             r#""action":"apply","from":"/dev/sda""#,
             r#""action":"apply","backup":"0007-x""#,

@@ -19,6 +19,8 @@ mod events;
 mod nginx;
 #[path = "api/activation.rs"]
 mod activation;
+#[path = "api/figures.rs"]
+mod figures;
 #[path = "api/document.rs"]
 mod document;
 

@@ -114,13 +114,11 @@ fn an_endless_head_is_refused_early() {
     watch.end("endless heads");
 }
 
-#[test]
-fn what_is_malformed_is_refused_in_words_and_nobody_works_on_it() {
-    let target = Target::start(Setup { head_time: seconds(2), ..Setup::default() });
-    let watch = Watch::start(&target);
+/// What no server may take for a request, and how it is refused.
+fn malformed() -> Vec<(Vec<u8>, u16)> {
     let post = |headers: &str, body: &str| format!("POST /smuggled HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n{body}");
     let inner = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
-    let cases: Vec<(Vec<u8>, u16)> = [
+    [
         (post("Content-Length: 68719476736", "abc"), 413),
         (post("Content-Length: 9223372036854775808", "abc"), 413),
         (post("Content-Length: 18446744073709551617", "abc"), 413),
@@ -159,7 +157,14 @@ fn what_is_malformed_is_refused_in_words_and_nobody_works_on_it() {
     ]
     .into_iter()
     .map(|(text, status)| (text.into_bytes(), status))
-    .collect();
+    .collect()
+}
+
+#[test]
+fn what_is_malformed_is_refused_in_words_and_nobody_works_on_it() {
+    let target = Target::start(Setup { head_time: seconds(2), ..Setup::default() });
+    let watch = Watch::start(&target);
+    let cases = malformed();
     for (bytes, status) in &cases {
         // the client closes its side, or leaves it open and waits
         for closes in [true, false] {
@@ -535,4 +540,76 @@ fn it_knows_how_long_nothing_was_asked_of_it() {
     until("it to be idle again", || running.idle_for());
     running.stop();
     running.wait().unwrap();
+}
+
+#[test]
+fn the_program_itself_stands_it_all() {
+    let (mut target, token) = Target::real(None);
+    println!("at rest: {}", target.vitals());
+    for (word, name) in [(b"".as_slice(), "silent"), (b"G", "dripping")] {
+        let watch = Watch::start(&target);
+        let opened = slowloris(&target, seconds(3), word, seconds(1));
+        watch.end(&format!("serve, 1,000 {name} connections, {opened} opened"));
+    }
+    let watch = Watch::start(&target);
+    let open = format!("GET /api/update/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let words = ["", "GET /pi", "GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &open];
+    for i in 0..1000 {
+        let mut stream = target.connect();
+        let _ = stream.write_all(words[i % words.len()].as_bytes());
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+    watch.end("serve, 1,000 resets");
+
+    let watch = Watch::start(&target);
+    let cases = malformed();
+    for (bytes, status) in &cases {
+        let reply = target.send(bytes, bytes.ends_with(b"Host: a"));
+        assert_eq!(reply.status, *status, "{:?}: {}", String::from_utf8_lossy(bytes), reply.text);
+        assert!(reply.took < seconds(1), "{:?}", reply.took);
+    }
+    watch.end(&format!("serve, {} bombs, lies and smuggled requests", cases.len()));
+    let reply = target.raw("GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100).as_bytes());
+    assert_eq!((reply.status, reply.text.matches("HTTP/1.1 ").count()), (200, 1), "{}", reply.text);
+
+    let page = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
+    let status = format!("GET /api/update/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    for (count, words) in [(6, page), (100, page), (100, &status)] {
+        let begun = Instant::now();
+        let mut all: Vec<_> = (0..count).map(|_| target.connect()).collect();
+        for stream in &mut all {
+            stream.write_all(words.as_bytes()).unwrap();
+        }
+        let replies: Vec<_> = all.into_iter().map(|stream| target::reply(stream, begun)).collect();
+        assert!(replies.iter().all(|r| r.status == 200), "{:?}", replies.iter().find(|r| r.status != 200));
+        println!("serve, {count} at once: all answered within {:?}; {}", begun.elapsed(), target.vitals());
+        assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+    }
+
+    let watch = Watch::start(&target);
+    let end = Instant::now() + seconds(2);
+    let guesses: u32 = std::thread::scope(|scope| {
+        let guess = || {
+            let mut n = 0;
+            while Instant::now() < end {
+                let body = "{\"token\":\"abcdefghijkmnpqrstuvwxyz23456789\"}";
+                let head =
+                    format!("POST /api/update/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+                let reply = target.raw((head + body).as_bytes());
+                assert!([401, 429].contains(&reply.status), "{}", reply.text);
+                n += 1;
+            }
+            n
+        };
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(guess)).collect();
+        all.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    watch.end(&format!("serve, {guesses} wrong tokens"));
+    println!("after all of it: {}", target.vitals());
+    assert!(target.child.try_wait().unwrap().is_none(), "it lives");
+
+    let (few, _) = Target::real(Some(64));
+    let watch = Watch::start(&few);
+    let opened = slowloris(&few, seconds(2), b"G", seconds(1));
+    watch.end(&format!("serve with 64 open files, {opened} connections opened"));
 }

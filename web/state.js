@@ -29,7 +29,9 @@ export function reduce(m, e) {
   return m;
 }
 
-const working = (s) => (s.progress?.action !== "check" && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
+// The timer, or a check over SSH: perhaps no more than a look.
+const looks = (s, w) => /^(checking|planning)$/.test(s.progress?.phase) && !/apply|rollback|repair|recover/.test(s.busy?.command) && w?.transaction !== s.progress.transaction;
+const working = (s, w) => (s.progress && !looks(s, w) && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
 const disrupts = (s) => DISRUPTIVE.includes(s.progress?.phase);
 
 function heard(m, status, at) {
@@ -52,7 +54,7 @@ const closed = (w, at) => (w?.done || (w?.idle && at - w.idle > LIMITS.lost) ? n
 
 // A run is watched to its end, also over a reload, so that it can be told. One from elsewhere may find nothing to do.
 function watched(s, w, at) {
-  const run = working(s);
+  const run = working(s, w);
   const last = s.last_result?.transaction ?? null;
   if (run && (!w || w.done) && (s.pending || !/checking|planning/.test(run.phase))) w = { at, before: last, action: s.pending?.action };
   if (!w || w.done) return w;
@@ -71,9 +73,9 @@ function settle(m) {
 }
 
 // How a run began and ended is asked for, not taken from here.
-function told({ status: s }, { name, data }) {
+function told({ status: s, acting }, { name, data }) {
   if (name === "state") return data;
-  if (!data.transaction) return s;
+  if (!data.transaction || [s.pending?.action, acting?.id].includes("check")) return s;
   const p = s.progress?.transaction === data.transaction ? s.progress : { percent: 0, message: "" };
   return { ...s, pending: null, progress: { ...p, ...(data.phase !== p.phase && { bytes_done: 0, bytes_total: 0 }), ...data } };
 }
@@ -88,7 +90,7 @@ function answered(m, { id, data, at }, body) {
   const action = id === "install" || id === "anyway" ? "apply" : id;
   const to = action === "rollback" ? s.rollback_to?.version : action === "repair" ? s.current : body.version;
   const watch = { transaction, action, to, at, mine: true, before: s.last_result?.transaction ?? null };
-  return { ...m, watch, moved: at, status: working(s) ? s : { ...s, pending: { transaction, action } } };
+  return { ...m, watch, moved: at, status: working(s, watch) ? s : { ...s, pending: { transaction, action } } };
 }
 
 // ---- what to do
@@ -194,7 +196,7 @@ function scene(m, now, t) {
 
   if (m.link === "login") return say("warn", "Login needed", "Log in to see updates", ["Each browser needs the token once. Over SSH, `sudo pikit-updater token` shows it."], { form: true });
   if (m.back) return say("good", "Restarted", "It is back", ["Loading the page anew."], wait);
-  if (s && (working(s) || (w && !w.done && !s.interrupted))) return running();
+  if (s && (working(s, w) || (w && !w.done && !s.interrupted))) return running();
 
   if (m.link !== "up" && !(s && m.link === "new" && now - m.began < LIMITS.first)) {
     if (m.link === "new" && now - m.began < LIMITS.first) return say("", "…", "Asking the board", [], wait);
@@ -205,7 +207,7 @@ function scene(m, now, t) {
   }
   if (s.interrupted)
     return say("bad", "Interrupted", "An update was interrupted", [`The power was cut or the updater was stopped. Nothing is lost. ${SSH}`], { type: ["sudo pikit-updater recover"] });
-  if (m.acting?.id === "check" || s.pending?.action === "check" || s.progress || /^check/.test(s.busy?.command))
+  if (m.acting?.id === "check" || s.pending?.action === "check" || /^check/.test(s.busy?.command) || looks(s, w))
     return say("", "Checking…", "Checking for updates", [m.acting ? `Asking for ${since(m.acting.at)}, two minutes at most.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
   const over = !s.pending && !/^request/.test(s.busy?.command) && s.busy;
   if (s.busy || s.pending)
@@ -271,7 +273,7 @@ function scene(m, now, t) {
     const free = "You can close this page: the work goes on without it.";
     if (lost && now - m.down > LIMITS.gone)
       return say("bad", "Offline", "The board has not come back", [`No answer for ${since(m.down)}. The update ends or undoes itself without this page. ${SSH}`], { type: [STATUS, "sudo pikit-updater rollback"], overlay: true });
-    if (!working(s) && !lost) {
+    if (!working(s, w) && !lost) {
       if (now - (w.idle || now) < LIMITS.lost) return say("", "Finishing…", "Finishing", ["Waiting for the board to say how it ended."], wait);
       return say("warn", "Ended", "It is not known how the run ended", [`${s.current ?? "No release"} is installed. ${SSH}`], { type: ["pikit-updater history", "pikit-updater log"], buttons: ["check"] });
     }

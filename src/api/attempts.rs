@@ -33,7 +33,8 @@ impl Attempts {
         }
         let (wrong, since) = self.by_address.entry(address.chars().take(64).collect()).or_insert((0, now));
         let forgiven = (now.saturating_duration_since(*since).as_millis() / EVERY.as_millis()).min(u128::from(u32::MAX)) as u32;
-        *wrong = wrong.saturating_sub(forgiven).min(BURST) + 1;
+        // no more than that: whoever waits as long as they were told may try again, however many they gave meanwhile
+        *wrong = (wrong.saturating_sub(forgiven) + 1).min(BURST);
         *since = now;
     }
     /// The right one: what was wrong before is forgotten.
@@ -55,6 +56,7 @@ mod tests {
         }
         assert_eq!(attempts.wait("a", start), Some(EVERY));
         assert_eq!(attempts.wait("b", start), None);
+        attempts.wrong("a", start);
         assert_eq!(attempts.wait("a", start + EVERY), None, "one more after a while");
         attempts.wrong("a", start + EVERY);
         assert!(attempts.wait("a", start + EVERY).is_some());

@@ -291,8 +291,12 @@ impl Board for Real {
             let message = format!("another run is at work (since {}){}", busy.since.format("%H:%M:%S UTC"), what.unwrap_or_default());
             return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
         }
-        request::leave(&self.disk(), layout, request)?;
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Left::new(request.clone()));
+        {
+            // whoever looks meanwhile sees both or neither
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            request::leave(&self.disk(), layout, request)?;
+            *left = Some(Left::new(request.clone()));
+        }
         let Some(argv) = &self.start else { return Ok(()) };
         start(argv).inspect_err(|_| {
             // nobody will come for it
@@ -322,4 +326,54 @@ fn start(argv: &[PathBuf]) -> Result<()> {
     let mut child = command.spawn().doing(|| format!("starting {}", argv[0].display()))?;
     // somebody has to take note of its end
     std::thread::Builder::new().name("request".into()).stack_size(64 << 10).spawn(move || child.wait()).map(drop).doing(|| "waiting for the request".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Layout;
+    use crate::request::Wish;
+    use crate::world::scratch::Scratch;
+
+    fn board() -> (Scratch, Layout, Real) {
+        let scratch = Scratch::new();
+        let layout = Layout::new(std::fs::canonicalize(scratch.path()).unwrap());
+        let text = "product = \"x\"\n[source]\ndir = \"/releases\"\n[[managed]]\nfrom = \"web/\"\nto = \"/srv/web/\"\n";
+        let read = {
+            let layout = layout.clone();
+            move || Settings::parse(text, &layout).map_err(Error::usage)
+        };
+        let config = Config::new(layout.config(), Box::new(read)).unwrap();
+        (scratch, layout, Real::new(config, None))
+    }
+
+    fn much_later(board: &Real) {
+        let mut left = board.left.lock().unwrap();
+        let left = left.as_mut().unwrap();
+        left.since = left.since.checked_sub(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn what_nobody_came_for_is_told_once_and_takes_nothing_of_others_with_it() {
+        let (_scratch, layout, board) = board();
+        let first = Request::new(&board.clock, Wish::Apply);
+        board.ask(&first).unwrap();
+        assert_eq!(board.ask(&Request::new(&board.clock, Wish::Apply)).unwrap_err().code, crate::Code::Busy);
+        much_later(&board);
+        let told = board.view().unwrap().last_request.unwrap();
+        assert_eq!((&told.transaction, told.ok), (&first.transaction, false));
+        assert!(!request::is_waiting(&board.disk(), &layout));
+        assert_eq!(board.view().unwrap().last_request, Some(told), "the same words, of the same moment");
+
+        // another API leaves one: it is not ours to take away
+        let other = Request::new(&board.clock, Wish::Check);
+        request::leave(&board.disk(), &layout, &other).unwrap();
+        assert_eq!(board.view().unwrap().pending.map(|p| p.transaction), Some(other.transaction.clone()));
+        assert!(request::is_waiting(&board.disk(), &layout));
+
+        // what was done after it is the news
+        let done = Answer { transaction: other.transaction, action: Some(Wish::Check), at: board.clock.now(), ok: true, error: None };
+        done.tell(&board.disk(), &layout).unwrap();
+        assert_eq!(board.view().unwrap().last_request, Some(done));
+    }
 }

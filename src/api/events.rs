@@ -38,6 +38,9 @@ pub struct Told {
 #[derive(Default)]
 pub struct Hub {
     inner: Mutex<Inner>,
+    /// Held while the board is read, which may take a while: looks are told in the order in which they were made. Who only comes, waits
+    /// for news or goes does not wait for it.
+    looking: Mutex<()>,
     news: Condvar,
     ended: AtomicBool,
 }
@@ -116,8 +119,10 @@ impl Hub {
             {
                 let mut inner = self.lock();
                 if inner.listeners == 0 && inner.deserted.is_none_or(|at| at.elapsed() >= GRACE) {
-                    // what happens unseen is no event: who comes is shown the state first
+                    // What happens unseen is no event: who comes is shown the state first. What was told before is not told again after it:
+                    // it would be taken for news.
                     inner.last = None;
+                    inner.kept.clear();
                     drop(self.news.wait_timeout(inner, Duration::from_secs(1)));
                     continue;
                 }
@@ -130,9 +135,9 @@ impl Hub {
     }
     /// Compares the board with the last look.
     fn look(&self, board: &dyn Board) -> Result<()> {
-        let mut inner = self.lock();
-        // read with the lock held: looks are told in the order in which they were made
+        let _one = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = board.state()?;
+        let mut inner = self.lock();
         if let Some(before) = &inner.last {
             let news = changes(before, &now);
             for (name, data) in news {
@@ -204,9 +209,7 @@ fn changes(before: &Value, now: &Value) -> Vec<(&'static str, Value)> {
             told.push(("begun", json!({"transaction": new["transaction"]})));
         }
         if (&new["phase"], &new["message"]) != (&old["phase"], &old["message"]) {
-            let keys = ["transaction", "action", "phase", "percent", "message"];
-            let phase: serde_json::Map<_, _> = keys.iter().filter_map(|k| Some(((*k).to_owned(), new.get(k)?.clone()))).collect();
-            told.push(("phase", phase.into()));
+            told.push(("phase", json!({"transaction": new["transaction"], "phase": new["phase"], "percent": new["percent"], "message": new["message"]})));
         }
         told.push(("progress", new.clone()));
     }
@@ -244,6 +247,88 @@ mod tests {
 
     fn names(before: &Value, now: &Value) -> Vec<&'static str> {
         changes(before, now).into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// A board that takes as long as it is told to.
+    struct Slow(Mutex<std::sync::mpsc::Receiver<Value>>);
+
+    impl Board for Slow {
+        fn state(&self) -> Result<Value> {
+            Ok(self.0.lock().unwrap().recv().unwrap_or_default())
+        }
+        fn ping(&self) -> Value {
+            Value::Null
+        }
+        fn plan(&self) -> Result<Option<Value>> {
+            Ok(None)
+        }
+        fn history(&self) -> Result<Value> {
+            Ok(Value::Null)
+        }
+        fn log(&self, _: Option<&str>) -> Result<Option<Value>> {
+            Ok(None)
+        }
+        fn verify(&self) -> Result<Value> {
+            Ok(Value::Null)
+        }
+        fn metrics(&self) -> Result<String> {
+            Ok(String::new())
+        }
+        fn ask(&self, _: &crate::request::Request) -> Result<()> {
+            Ok(())
+        }
+        fn answer(&self) -> Option<crate::request::Answer> {
+            None
+        }
+        fn wait(&self, _: &mut Watch, _: Duration) {}
+        fn new_id(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn nobody_who_goes_waits_for_a_board_that_is_slow_to_look_at() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (hub, board) = (Arc::new(Hub::default()), Slow(Mutex::new(told)));
+        let mut first = hub.listen(None).unwrap();
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| first.state(&board).unwrap().0);
+            while hub.looking.try_lock().is_ok() {
+                std::thread::yield_now();
+            }
+            let other = hub.listen(None).unwrap();
+            other.leaving().leave();
+            drop(other);
+            assert_eq!(hub.listeners(), 1);
+            tell.send(json!({"now": 1})).unwrap();
+            assert_eq!(looking.join().unwrap(), json!({"now": 1}).to_string());
+        });
+    }
+
+    #[test]
+    fn who_lost_the_line_is_told_what_they_missed_and_nothing_from_before_a_gap() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (hub, board) = (Arc::new(Hub::default()), Slow(Mutex::new(told)));
+        let listener = hub.listen(None).unwrap();
+        for percent in 0..3 {
+            tell.send(json!({"progress": {"transaction": "t", "phase": "downloading", "percent": percent}})).unwrap();
+            hub.look(&board).unwrap();
+        }
+        drop(listener);
+        let back = hub.listen(Some(0)).unwrap();
+        assert_eq!(back.seen, 1);
+        drop(back);
+        hub.lock().deserted = Instant::now().checked_sub(GRACE);
+        std::thread::scope(|scope| {
+            scope.spawn(|| hub.watch(&board));
+            while hub.lock().last.is_some() {
+                std::thread::yield_now();
+            }
+            hub.end();
+        });
+        let mut back = hub.listen(Some(0)).unwrap();
+        hub.ended.store(false, Ordering::SeqCst);
+        assert_eq!(back.news(Duration::ZERO), Some(vec![]), "what was told before the gap is no news after it");
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn effective(s: &Settings) -> Value {
             "jitter": time(s.schedule.jitter)
         },
         "api": {"listen": s.api.listen.to_string(), "token_file": s.api.token_file, "hosts": s.api.hosts},
-        "notify": s.notify.as_ref().map(|n| json!({"webhook": n.webhook, "events": n.events, "format": format!("{:?}", n.format).to_lowercase()})),
+        "notify": s.notify.as_ref().map(|n| json!({"webhook": crate::notify::to_whom(&n.webhook), "events": n.events, "format": format!("{:?}", n.format).to_lowercase()})),
     })
 }
 

@@ -56,7 +56,7 @@ pub fn check(globals: &Globals, voice: &Voice, exit_code: bool) -> Result<u8> {
     trip.id = board.id.clone().unwrap_or(trip.id);
     // what was interrupted is left as it is: nothing is begun here
     trip.state.progress = None;
-    trip.announce(Some("check"));
+    trip.announce();
     let asked = asking::check(&mut trip, source.as_ref());
     trip.leave();
     asked?;
@@ -130,6 +130,9 @@ fn verified(voice: &Voice, seen: &Verified) -> String {
     out
 }
 
+/// Versions that are passed over, at most: the highest.
+const SKIPPED_MAX: usize = 100;
+
 /// `skip` and `unskip`.
 ///
 /// # Errors
@@ -144,6 +147,9 @@ pub fn skip(globals: &Globals, voice: &Voice, version: &Version, pass_over: bool
     if pass_over {
         trip.state.skipped.push(version.clone());
         trip.state.skipped.sort();
+        // whoever may ask for this must not make the state grow without end; what is far below will not be offered
+        let beyond = trip.state.skipped.len().saturating_sub(SKIPPED_MAX);
+        trip.state.skipped.drain(..beyond);
     }
     mirror::refresh(&mut trip)?;
     let home = board.settings.layout.state_dir();

@@ -11,6 +11,7 @@ use crate::device::Layout;
 use crate::error::{Error, Result};
 use crate::request::{self, Answer, Request, Trouble, Wish};
 use crate::state::{State, history};
+use crate::update::recover;
 use crate::world::clock::RealClock;
 use crate::world::durable;
 use crate::world::real::RealDisk;
@@ -29,8 +30,7 @@ pub fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
         // who asked also sees the state, and gives up by itself
         told.unwrap_or_else(|e| voice.message(&format!("the answer is lost: {}", e.message())));
     };
-    let taken = request::take(&disk, &layout, &clock).and_then(|taken| taken.map(|request| unused(&disk, &layout, request)).transpose());
-    let request = match taken {
+    let request = match request::take(&disk, &layout, &clock) {
         Ok(Some(request)) => request,
         Ok(None) => {
             voice.message("no request waits");
@@ -41,6 +41,12 @@ pub fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
             return Err(error);
         }
     };
+    if was_used(&disk, &layout, &request.transaction) {
+        // its end would be taken for that of the other one, and would not be written into the history
+        let error = Error::usage("a request was dropped: its transaction is not a new one").hint("ask again; if it happens again, look who writes there");
+        answer(None, Some(Trouble::from(&error)));
+        return Err(error);
+    }
     voice.message(&format!("request {}: {}", request.transaction, request.action.name()));
     let globals = Globals { transaction: Some(request.transaction.clone()), no_input: true, ..globals.clone() };
     let done = act(&globals, voice, &request);
@@ -57,14 +63,15 @@ pub fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
     done
 }
 
-/// One transaction, one id: history and logs would tell two stories under one name.
-fn unused(disk: &RealDisk, layout: &Layout, request: Request) -> Result<Request> {
-    let id = &request.transaction;
-    let told = history::load(disk, layout).is_ok_and(|rows| rows.iter().any(|row| row.result.transaction == *id));
-    if told || durable::exists(disk, &layout.log(id)).unwrap_or(true) {
-        return Err(Error::usage("a request was dropped: its transaction is not a new one").hint("ask again; if it happens again, look who writes there"));
-    }
-    Ok(request)
+/// Whether something that is on record has this id already.
+fn was_used(disk: &RealDisk, layout: &Layout, id: &str) -> bool {
+    let in_history = || history::load(disk, layout).unwrap_or_default().iter().any(|row| row.result.transaction == id);
+    let is_last = || State::load(disk, layout).ok().and_then(|loaded| loaded.state.last_result).is_some_and(|last| last.transaction == id);
+    durable::exists(disk, &layout.log(id)).unwrap_or(false)
+        || Answer::load(disk, layout).is_some_and(|answer| answer.transaction == id)
+        || recover::waiting(disk, layout).is_ok_and(|waiting| waiting.as_deref() == Some(id))
+        || in_history()
+        || is_last()
 }
 
 fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {
@@ -97,5 +104,42 @@ fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {
             let version = request.version.as_ref().expect("it was checked when it was read");
             look::skip(globals, voice, version, request.action == Wish::Skip)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Outcome;
+    use crate::plan::Action;
+    use crate::state::Row;
+    use crate::state::status::LastResult;
+    use crate::world::scratch::Scratch;
+
+    #[test]
+    fn an_id_is_taken_once() {
+        let scratch = Scratch::new();
+        let layout = Layout::new(std::fs::canonicalize(scratch.path()).unwrap());
+        let disk = RealDisk::new(Vec::new());
+        let ids = ["logged", "answered", "told"].map(|word| format!("{word:0<26}"));
+        ids.iter().for_each(|id| assert!(!was_used(&disk, &layout, id)));
+        std::fs::create_dir_all(layout.logs()).unwrap();
+        std::fs::write(layout.log(&ids[0]), "").unwrap();
+        Answer { transaction: ids[1].clone(), action: Some(Wish::Check), at: Utc::now(), ok: true, error: None }.tell(&disk, &layout).unwrap();
+        let result = LastResult {
+            transaction: ids[2].clone(),
+            action: Action::Apply,
+            outcome: Outcome::Confirmed,
+            from: None,
+            to: None,
+            at: Utc::now(),
+            seconds: 0.0,
+            offline_seconds: 0.0,
+            code: 0,
+            reason: None,
+        };
+        history::add(&disk, &layout, &Row { result, bytes_fetched: 0, bytes_written: 0 }).unwrap();
+        ids.iter().for_each(|id| assert!(was_used(&disk, &layout, id), "{id}"));
+        assert!(!was_used(&disk, &layout, &"0".repeat(26)));
     }
 }

@@ -69,7 +69,11 @@ pub fn token(globals: &Globals, voice: &Voice, new: bool) -> Result<u8> {
     let known = if new { None } else { Token::load(&path)? };
     let made = known.is_none();
     let token = match known {
-        Some(token) => token,
+        Some(token) => {
+            // one that was made before the API had a user of its own: that user is to read it
+            share(&path)?;
+            token
+        }
         None => {
             let token = Token::make()?;
             make(&path, &token)?;
@@ -96,11 +100,22 @@ fn make(path: &Path, token: &Token) -> Result<()> {
     if let Some(above) = path.parent() {
         durable::make_dirs(&disk, above, 0o755).doing(doing)?;
     }
-    let group = std::fs::metadata(path).map(|m| m.gid()).ok().or_else(|| group_of("pikit-update"));
+    let group = std::fs::metadata(path).map(|m| m.gid()).ok().filter(|gid| *gid != 0);
     durable::save(&disk, path, format!("{}\n", token.reveal()).as_bytes(), 0o600).doing(doing)?;
-    let Some(group) = group else { return Ok(()) };
+    group.map_or_else(|| share(path), |group| give(path, group))
+}
+
+/// A token that is root's alone is given to the group of the API's user, if there is one and we may.
+fn share(path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_roots = std::fs::metadata(path).is_ok_and(|m| m.gid() == 0);
+    group_of("pikit-update").filter(|_| is_roots).map_or(Ok(()), |group| give(path, group))
+}
+
+fn give(path: &Path, group: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
     if std::os::unix::fs::chown(path, None, Some(group)).is_ok() {
-        use std::os::unix::fs::PermissionsExt as _;
+        let doing = || format!("writing the token to {}", path.display());
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o640)).doing(doing)?;
     }
     Ok(())
@@ -111,4 +126,27 @@ fn group_of(name: &str) -> Option<u32> {
     let text = std::fs::read_to_string("/etc/group").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.split(':').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::*;
+    use crate::world::scratch::Scratch;
+
+    #[test]
+    fn a_new_token_is_for_those_who_could_read_the_old_one() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("api-token");
+        std::fs::write(&path, "old").unwrap();
+        let us = std::fs::metadata(scratch.path()).unwrap().uid();
+        // only root gives a file to any group
+        let group = if us == 0 { 12345 } else { std::fs::metadata(&path).unwrap().gid() };
+        std::os::unix::fs::chown(&path, None, Some(group)).unwrap();
+        make(&path, &Token::make().unwrap()).unwrap();
+        let meta = std::fs::metadata(&path).unwrap();
+        assert_eq!((meta.gid(), meta.permissions().mode() & 0o777), (group, 0o640));
+        assert!(Token::load(&path).unwrap().is_some());
+    }
 }

@@ -85,7 +85,8 @@ impl Schedule {
 
 /// `HH:MM`, two digits each.
 pub fn time(text: &str) -> Option<NaiveTime> {
-    if text.len() != 5 {
+    // chrono passes over blanks, which systemd does not
+    if text.len() != 5 || text.contains(|c: char| !c.is_ascii_digit() && c != ':') {
         return None;
     }
     NaiveTime::parse_from_str(text, "%H:%M").ok()
@@ -98,6 +99,14 @@ mod tests {
     fn schedule(window: &str, days: &[&str]) -> Schedule {
         let days = days.iter().map(ToString::to_string).collect();
         Schedule::new(&config::Schedule { at: "23:00".into(), window: window.into(), days, jitter: "10m".into(), ..Default::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_time_has_two_digits_twice() {
+        assert!(time("04:20").is_some() && time("23:59").is_some());
+        for wrong in ["4:20", " 4:20", "4: 20", "04:2 ", "24:00", "04:60", "04.20", "+4:20", "4:2:0", "04:20:00", "0\u{e9}:2", ""] {
+            assert_eq!(time(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

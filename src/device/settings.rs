@@ -293,20 +293,22 @@ impl Settings {
 
 /// http or https with a host; plain http only to loopback unless allowed.
 pub(super) fn check_url(key: &str, url: &str, allow_http: bool) -> Result<(), String> {
+    // the whole address of a webhook is a secret, as a rule, and what is said here ends up in logs
+    let shown = if key == "notify.webhook" { "what stands there" } else { &format!("{url:?}") };
     let (host, plain) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (rest, false),
         (_, Some(rest)) => (rest, true),
-        _ => return Err(format!("{key}: {url:?} is not an http or https URL")),
+        _ => return Err(format!("{key}: {shown} is not an http or https URL")),
     };
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     if host.is_empty() || url.contains(char::is_whitespace) {
-        return Err(format!("{key}: {url:?} has no host"));
+        return Err(format!("{key}: {shown} has no host"));
     }
     if host.contains('@') {
         return Err(format!("{key}: a URL with a user or password in it ends up in logs; use token_file"));
     }
     if plain && !allow_http && !is_loopback(host) {
-        return Err(format!("{key}: {url:?} is plain http; use https, or allow_http = true if the line can be trusted"));
+        return Err(format!("{key}: {shown} is plain http; use https, or allow_http = true if the line can be trusted"));
     }
     Ok(())
 }

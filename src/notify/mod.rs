@@ -119,8 +119,8 @@ fn send(world: World, settings: &Settings, notify: &Notify, notice: &Notice) -> 
     }
 }
 
-/// The host of an address.
-fn to_whom(url: &str) -> &str {
+/// The host of an address, which is all of it that is ever shown.
+pub fn to_whom(url: &str) -> &str {
     url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default()
 }
 

@@ -282,3 +282,11 @@ fn chat_servers_and_ntfy_find_what_they_show() {
     assert_eq!(long.json("p", "h")["content"].as_str().unwrap().chars().count(), 1900);
     assert_eq!(long.ntfy()[1].1, "???x");
 }
+
+#[test]
+fn a_webhook_that_is_none_is_not_repeated() {
+    for wrong in ["htps://chat.example.org/secret-hook", "https:///secret-hook", "https://u@chat.example.org/secret-hook"] {
+        let error = Settings::parse(&format!("{CONFIG}[notify]\nwebhook = {wrong:?}\n"), &Layout::new("/")).unwrap_err();
+        assert!(error.contains("notify.webhook") && !error.contains("secret-hook"), "{error}");
+    }
+}

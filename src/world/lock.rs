@@ -19,8 +19,9 @@ pub struct Locked {
 }
 
 impl Drop for Locked {
+    /// Who has let go says so while nobody else can have it: this process may go on for a while (notices are sent), and its number is
+    /// given to another one some day. A killed one cannot, which is why nothing but what is shown depends on it.
     fn drop(&mut self) {
-        // whoever looks sees at once that nobody is at work, and not only when the process has ended as well
         let _ = self.file.set_len(0);
     }
 }
@@ -99,7 +100,7 @@ fn still_there(file: &File, path: &Path) -> bool {
 }
 
 fn write(file: &mut File, boot_id: &str) -> io::Result<()> {
-    let command = called_with(std::env::args());
+    let command = called_with(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
     let holder = Holder { pid: std::process::id(), boot_id: boot_id.to_owned(), since: Utc::now(), command };
     let mut line = serde_json::to_vec(&holder)?;
     line.push(b'\n');
@@ -171,6 +172,7 @@ mod tests {
         assert_eq!(holder(&path, "boot").unwrap().pid, std::process::id());
         assert_eq!(holder(&path, "another boot"), None);
         drop(first);
+        assert_eq!(holder(&path, "boot"), None, "this process lives on, and holds nothing any more");
         take_soon(&path);
     }
 

@@ -91,7 +91,8 @@ fn through_nginx_people_log_in_and_events_come_without_delay_and_a_restart_of_it
     let (host, origin) = (format!("{address}"), format!("http://{address}"));
     let page = [("Host", host.as_str()), ("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")];
     assert_eq!(nginx.door.ask("GET", "/", &page, "").body, "the dashboard");
-    assert_eq!(nginx.door.ask("GET", "/ping", &page, "").json()["status"], "ok");
+    assert_eq!(nginx.door.ask("GET", "/api/update/ping", &page, "").json()["status"], "ok");
+    assert_eq!(nginx.door.ask("GET", "/ping", &page, "").body, "the dashboard", "its own ping stays its own");
     let module = nginx.door.ask("GET", "/pikit-update/pikit-update.js", &page, "");
     assert_eq!((module.status, module.body.as_str()), (200, include_str!("../../web/pikit-update.js")));
     assert_eq!(nginx.door.ask("GET", "/metrics", &page, "").body, "the dashboard", "not everything is passed on");
@@ -99,7 +100,7 @@ fn through_nginx_people_log_in_and_events_come_without_delay_and_a_restart_of_it
     nginx.door.ask("GET", "/api/update/status", &page, "").problem(401);
     nginx.door.ask("POST", "/api/update/login", &page, &json!({"token": "a guess"}).to_string()).problem(401);
     nginx.door.ask("POST", "/api/update/login", &[("Origin", "http://evil.example")], &json!({"token": server.token}).to_string()).problem(403);
-    nginx.door.ask("GET", "/ping", &[("Host", "evil.example")], "").problem(403);
+    nginx.door.ask("GET", "/api/update/ping", &[("Host", "evil.example")], "").problem(403);
     let welcome = nginx.door.ask("POST", "/api/update/login", &page, &json!({"token": server.token}).to_string());
     assert_eq!(welcome.status, 204, "{}\n{}", welcome.head, welcome.body);
     let cookie = welcome.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();

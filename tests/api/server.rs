@@ -320,6 +320,11 @@ impl Server {
     pub fn vitals(&self) -> String {
         vitals(self.child.id())
     }
+    /// The most memory it ever had, kB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok()).unwrap()
+    }
 }
 
 impl Drop for Server {

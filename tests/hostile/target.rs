@@ -57,6 +57,8 @@ pub struct Target {
     pub child: Child,
     pub address: SocketAddr,
     pub runtime: PathBuf,
+    /// What it may take at most, kB.
+    pub memory: u64,
 }
 
 /// An answer.
@@ -130,7 +132,31 @@ impl Target {
         assert!(lines.any(|l| l.unwrap() == "alive"), "the target did not start");
         // the rest of what it says is read, so that it is not stuck
         std::thread::spawn(move || lines.for_each(drop));
-        Target { child, address, runtime }
+        Target { child, address, runtime, memory: 10 << 10 }
+    }
+
+    /// The program as people have it, on a board in a folder, with at most so many open files; and its token.
+    pub fn real(files: Option<u64>) -> (Target, String) {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let root = std::env::temp_dir().join(format!("pikit-hostile-real-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir_all(root.join("etc/pikit")).unwrap();
+        let config = "product = \"pikit\"\n[source]\ndir = \"/src\"\n[trust]\nrequired = false\n[[managed]]\nfrom = \"web/\"\nto = \"/srv/web/\"\n\
+                      [[health]]\nrun = [\"/bin/true\"]\n[api]\nlisten = \"127.0.0.1:0\"\n";
+        std::fs::write(root.join("etc/pikit/updater.toml"), config).unwrap();
+        let limit = files.map_or(String::new(), |n| format!("ulimit -n {n}; "));
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$0\" --root \"$1\" serve"), env!("CARGO_BIN_EXE_pikit-updater"), root.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap())).map_while(Result::ok);
+        let address = lines.find_map(|l| l.strip_prefix("listening on http://").map(|a| a.parse().unwrap())).expect("serve listens");
+        std::thread::spawn(move || lines.for_each(drop));
+        let token = std::fs::read_to_string(root.join("etc/pikit/api-token")).unwrap().trim().to_owned();
+        // built with everything for finding faults, it is 5 MB larger than the one people have
+        (Target { child, address, runtime: root, memory: 16 << 10 }, token)
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -163,7 +189,7 @@ impl Target {
     /// Asks, and does not wait.
     pub fn begin(&self, path: &str) -> TcpStream {
         let mut stream = self.connect();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         stream
     }
     pub fn get(&self, path: &str) -> Reply {
@@ -175,7 +201,7 @@ impl Target {
         let begun = Instant::now();
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
         Some(reply(stream, begun))
     }
     /// An open stream, its greeting read.
@@ -229,6 +255,7 @@ impl Drop for Target {
 
 /// A polite client who asks all the time, and what becomes of the process meanwhile.
 pub struct Watch {
+    memory: u64,
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Seen>,
 }
@@ -256,7 +283,7 @@ impl Watch {
                 let ask = || {
                     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(20))?;
                     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-                    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: a\r\nUser-Agent: polite\r\n\r\n")?;
+                    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nUser-Agent: polite\r\n\r\n")?;
                     std::io::Result::Ok(reply(stream, begun))
                 };
                 // whom the scheduler holds up between connect and write may have given way meanwhile: asked again, it must be answered
@@ -279,7 +306,7 @@ impl Watch {
             }
             seen
         });
-        Watch { stop, thread }
+        Watch { memory: target.memory, stop, thread }
     }
 
     /// Looks at what was seen.
@@ -300,7 +327,7 @@ impl Watch {
         assert!(seen.again * 50 <= seen.times.len(), "{attack}: {} had to ask twice", seen.again);
         assert!(worst < Duration::from_secs(1), "{attack}: a polite client waited {worst:?}");
         assert!(seen.threads > 0 && seen.threads < 80, "{attack}: {} threads", seen.threads);
-        assert!(seen.rss < 10 << 10, "{attack}: {} kB", seen.rss);
+        assert!(seen.rss < self.memory, "{attack}: {} kB", seen.rss);
     }
 }
 
