@@ -29,9 +29,7 @@ export function reduce(m, e) {
   return m;
 }
 
-// The timer, or a check over SSH: perhaps no more than a look.
-const looks = (s, w) => /^(checking|planning)$/.test(s.progress?.phase) && !/apply|rollback|repair|recover/.test(s.busy?.command) && w?.transaction !== s.progress.transaction;
-const working = (s, w) => (s.progress && !looks(s, w) && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
+const working = (s) => (s.progress?.action !== "check" && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
 const disrupts = (s) => DISRUPTIVE.includes(s.progress?.phase);
 
 function heard(m, status, at) {
@@ -54,9 +52,10 @@ const closed = (w, at) => (w?.done || (w?.idle && at - w.idle > LIMITS.lost) ? n
 
 // A run is watched to its end, also over a reload, so that its end can be told.
 function watched(s, w, at) {
-  const run = working(s, w);
+  const run = working(s);
   const last = s.last_result?.transaction ?? null;
-  if (run && (!w || w.done)) w = { at, before: last, action: s.pending?.action };
+  // a run begun elsewhere may find nothing to do
+  if (run && (!w || w.done) && (s.pending || !/checking|planning/.test(run.phase))) w = { at, before: last, action: s.pending?.action };
   if (!w || w.done) return w;
   if (s.busy && !run) return { ...w, idle: 0 };
   if (run) return { ...w, transaction: run.transaction, idle: 0, away: w.away ?? (disrupts(s) ? at : null) };
@@ -90,7 +89,7 @@ function answered(m, { id, data, at }, body) {
   const action = id === "install" || id === "anyway" ? "apply" : id;
   const to = action === "rollback" ? s.rollback_to?.version : action === "repair" ? s.current : body.version;
   const watch = { transaction, action, to, at, mine: true, before: s.last_result?.transaction ?? null };
-  return { ...m, watch, moved: at, status: working(s, watch) ? s : { ...s, pending: { transaction, action } } };
+  return { ...m, watch, moved: at, status: working(s) ? s : { ...s, pending: { transaction, action } } };
 }
 
 // ---- what to do
@@ -159,7 +158,7 @@ export function plan(a, detail) {
   const off = detail?.expected_offline_seconds ?? a.expected_offline_seconds;
   const one = (n, s, p) => (n === 1 ? s : p);
   const files = [changed && `${count(changed, "file")} ${one(changed, "changes", "change")}`, added && `${added} new`, removed && `${removed} removed`, kept && `${kept} ${one(kept, "stays", "stay")}`];
-  const cost = [files.filter(Boolean).join(", "), restart[0] && `restarts ${list(restart)}`, reload[0] && `reloads ${list(reload)}`, off != null ? `about ${span(off)} offline` : restart[0] && "offline while it restarts"];
+  const cost = [files.filter(Boolean).join(", "), restart[0] && `restarts ${list(restart)}`, reload[0] && `reloads ${list(reload)}`, off != null ? `${off < 1 ? "" : "about "}${span(off)} offline` : restart[0] && "offline while it restarts"];
   const lines = [cost.filter(Boolean).join("; "), yours && `${count(yours, "config file")} that you edited ${one(yours, "stays", "stay")}`];
   if (drifted > yours) lines.push(`${count(drifted - yours, "edited file")} will be replaced; your copy goes into the backup`);
   return lines.filter(Boolean).map(sentence);
@@ -196,7 +195,7 @@ function scene(m, now, t) {
 
   if (m.link === "login") return say("warn", "Login needed", "Log in to see updates", ["Each browser needs the token once. Over SSH, `sudo pikit-updater token` shows it."], { form: true });
   if (m.back) return say("good", "Restarted", "It is back", ["Loading the page anew."], wait);
-  if (s && (working(s, w) || (w && !w.done && !s.interrupted))) return running();
+  if (s && (working(s) || (w && !w.done && !s.interrupted))) return running();
 
   if (m.link !== "up" && !(s && m.link === "new" && now - m.began < LIMITS.first)) {
     if (m.link === "new" && now - m.began < LIMITS.first) return say("", "…", "Asking the board", [], wait);
@@ -207,11 +206,12 @@ function scene(m, now, t) {
   }
   if (s.interrupted)
     return say("bad", "Interrupted", "An update was interrupted", [`The power was cut or the updater was stopped. Nothing is lost. ${SSH}`], { type: ["sudo pikit-updater recover"] });
-  if (m.acting?.id === "check" || s.pending?.action === "check" || /^check/.test(s.busy?.command) || looks(s, w))
+  if (m.acting?.id === "check" || s.pending?.action === "check" || s.progress || /^check/.test(s.busy?.command))
     return say("", "Checking…", "Checking for updates", [m.acting ? `Asking for ${since(m.acting.at)}, two minutes at most.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
+  const over = !s.pending && !/^request/.test(s.busy?.command) && s.busy;
   if (s.busy || s.pending)
-    return say("", "Busy", s.busy ? "Somebody is updating over SSH" : "The board is at work", [
-      s.busy && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end; \`pikit-updater status\` tells more.`,
+    return say("", "Busy", over ? "Somebody is updating over SSH" : "The board is at work", [
+      over && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end.`,
     ], wait);
 
   const { available: a, last_result: r, last_request: q } = s;
@@ -227,7 +227,7 @@ function scene(m, now, t) {
     // claimed from what is installed, not from what was wished for
     if (s.current !== r.to) return say("bad", "Update failed", `${s.current ?? "No release"} is installed, not ${name(r.to)}`, [SSH], { type: [STATUS, "sudo pikit-updater verify"] });
     const title = r.action === "repair" ? "Repaired" : `${r.action === "rollback" ? "Returned" : "Updated"} to ${name(r.to)}`;
-    return say("good", install ? "Update available" : "Up to date", title, [`It is running and healthy.${r.offline_seconds > 0 ? ` Services were away for ${span(r.offline_seconds)}.` : ""}`], go);
+    return say("good", install ? "Update available" : r.action === "rollback" ? title : "Up to date", title, [`It is running and healthy.${r.offline_seconds > 0 ? ` Services were away for ${span(r.offline_seconds)}.` : ""}`], go);
   }
   const mine = !install || a.version === f?.to;
   if (f?.outcome === "rolled-back" && mine)
@@ -240,11 +240,12 @@ function scene(m, now, t) {
     return say("bad", "Update failed", title, [f.reason, f.hint, f.outcome || f.code > 2 ? stays : "", !f.hint && (full ? "Free some space there, then try again." : "Trying again goes on from what was downloaded.")], { ...go, excerpt: f.outcome && !full });
   }
 
-  if (s.last_check_error && !install) {
-    const e = q?.action === "check" && !q.ok ? q.error : {};
+  const e = q?.action === "check" && !q.ok ? q.error : {};
+  const untrusted = s.last_check_error && (e.code === 4 || /sign|trust/.test(s.last_check_error));
+  if (s.last_check_error && (!install || untrusted)) {
     const lines = [s.last_check_error, e.hint];
-    if (e.code === 4 || /sign|trust/.test(s.last_check_error))
-      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], go);
+    if (untrusted)
+      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], { buttons: ["check"] });
     return say("warn", "Offline", "The release server cannot be reached", [...lines, `The dashboard works as before.${e.hint ? "" : " Is the board online? `pikit-updater doctor` tells more."}`], go);
   }
   if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sick.reason, `It is not tried again by itself.`], go);
@@ -261,6 +262,8 @@ function scene(m, now, t) {
   if (!s.current) return say("warn", "No release", "No release is installed yet", [s.last_check ? "The release server offers nothing for this board." : ""], go);
   if (s.drift > 0) return say("warn", `${count(s.drift, "file")} changed`, `${count(s.drift, "installed file")} changed`, ["Repair, below, puts them back."], go);
   if (!s.last_check) return say("", "Not checked yet", `${s.current} is installed`, ["Press Check to look for a newer version."], go);
+  if (r?.action === "rollback" && s.skipped?.includes(r.from) && !checked(r.at))
+    return say("", `${r.from} skipped`, `${s.current} is installed`, [`You went back from ${r.from}. Press Check to be offered it again.`], go);
   return say("good", "Up to date", "Up to date", [`${s.current} is the newest version.`], go);
 
   function running() {
@@ -269,7 +272,7 @@ function scene(m, now, t) {
     const free = "You can close this page: the work goes on without it.";
     if (lost && now - m.down > LIMITS.gone)
       return say("bad", "Offline", "The board has not come back", [`No answer for ${since(m.down)}. The update ends or undoes itself without this page. ${SSH}`], { type: [STATUS, "sudo pikit-updater rollback"], overlay: true });
-    if (!working(s, w) && !lost) {
+    if (!working(s) && !lost) {
       if (now - (w.idle || now) < LIMITS.lost) return say("", "Finishing…", "Finishing", ["Waiting for the board to say how it ended."], wait);
       return say("warn", "Ended", "It is not known how the run ended", [`${s.current ?? "No release"} is installed. ${SSH}`], { type: ["pikit-updater history", "pikit-updater log"], buttons: ["check"] });
     }

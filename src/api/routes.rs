@@ -141,6 +141,17 @@ impl Api {
         }
     }
 
+    /// What lets a stream go on: the token or the session that it began with, as long as that is good.
+    fn may_stay<'a>(&'a self, request: &Request) -> impl Fn() -> bool + use<'a> {
+        let bearer = header(request, "Authorization").and_then(access::bearer).map(str::to_owned);
+        let session = header(request, "Cookie").and_then(access::cookie).map(str::to_owned);
+        move || match self.token() {
+            Ok(None) => true,
+            Ok(Some(token)) => bearer.as_ref().is_some_and(|b| token.is(b)) || session.as_ref().is_some_and(|s| token.opens(s, Utc::now().timestamp())),
+            Err(_) => false,
+        }
+    }
+
     fn reply(&self, route: Route, request: &mut Request) -> Result<Reply> {
         Ok(match route {
             Route::Page => {
@@ -246,7 +257,8 @@ impl Api {
         // a tab that was closed makes room at once
         let leaving = listener.leaving();
         caller.gone.then(move || leaving.leave());
-        let _ = stream::run(request, listener, self.board.as_ref(), &self.process);
+        let may_stay = self.may_stay(&request);
+        let _ = stream::run(request, listener, self.board.as_ref(), &self.process, &may_stay);
         Ok(())
     }
 }

@@ -19,11 +19,11 @@ pub fn last_event(value: &str, process: &str) -> Option<u64> {
     value.strip_prefix(process)?.strip_prefix('-')?.parse().ok()
 }
 
-/// Writes events until the reader goes away or the hub ends.
+/// Writes events until the reader goes away, may no longer stay, or the hub ends.
 ///
 /// # Errors
 /// The reader went away.
-pub fn run(request: Request, mut listener: Listener, board: &dyn Board, process: &str) -> io::Result<()> {
+pub fn run(request: Request, mut listener: Listener, board: &dyn Board, process: &str, may_stay: &dyn Fn() -> bool) -> io::Result<()> {
     let begin = listener.state(board);
     // each event leaves at once: respond() would hold it back until there is more
     let mut out = request.into_writer();
@@ -48,6 +48,9 @@ pub fn run(request: Request, mut listener: Listener, board: &dyn Board, process:
         out.flush()?;
         text.clear();
         let Some(news) = listener.news(HEARTBEAT) else { return Ok(()) };
+        if !may_stay() {
+            return Ok(());
+        }
         for told in &news {
             event(&mut text, process, told.id, told.name, &told.data)?;
         }

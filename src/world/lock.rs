@@ -35,7 +35,7 @@ pub struct Holder {
     pub boot_id: String,
     /// Since when, by its wall clock.
     pub since: DateTime<Utc>,
-    /// What it was called with.
+    /// What it was called with: the words after the program's name, without where the board lies.
     pub command: String,
 }
 
@@ -100,14 +100,20 @@ fn still_there(file: &File, path: &Path) -> bool {
 }
 
 fn write(file: &mut File, boot_id: &str) -> io::Result<()> {
-    // what a person would type after the program's name
-    let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let command: String = words.join(" ").chars().take(200).collect();
+    let command = called_with(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
     let holder = Holder { pid: std::process::id(), boot_id: boot_id.to_owned(), since: Utc::now(), command };
     let mut line = serde_json::to_vec(&holder)?;
     line.push(b'\n');
     file.set_len(0)?;
     file.write_all(&line)
+}
+
+fn called_with(args: impl Iterator<Item = String>) -> String {
+    let mut words: Vec<String> = args.skip(1).collect();
+    while let Some(at) = words.iter().position(|w| w == "--root" || w == "--config") {
+        words.drain(at..words.len().min(at + 2));
+    }
+    words.join(" ").chars().take(200).collect()
 }
 
 fn read(file: &mut File) -> Option<Holder> {
@@ -143,6 +149,14 @@ mod tests {
                 taken => return taken.unwrap(),
             }
         }
+    }
+
+    #[test]
+    fn a_command_is_told_as_it_was_meant() {
+        let said = |line: &str| called_with(line.split(' ').map(str::to_owned));
+        assert_eq!(said("/usr/bin/pikit-updater --root /x apply -y --config /y"), "apply -y");
+        assert_eq!(said("pikit-updater request"), "request");
+        assert_eq!(said("pikit-updater check --root"), "check");
     }
 
     #[test]

@@ -72,7 +72,8 @@ export class Demo {
     const config = readFileSync(this.config, "utf8");
     this.own = `http://${/listen = "(.+)"/.exec(config)[1]}/`;
     this.line = await new Line().open(Number(/gitea = "http:\/\/127.0.0.1:(\d+)"/.exec(config)[1]));
-    const slow = `while test -e ${this.dir}/slow; do sleep 0.05; done`;
+    // not longer than whoever asked for it lives: systemd would not either begin two restarts at once
+    const slow = `{ while test -e ${this.dir}/slow; do sleep 0.05; kill -0 $PPID || exit 1; done; }`;
     this.edit([
       [/gitea = .*/, `gitea = "http://127.0.0.1:${this.line.port}"`],
       [/control = \[/, `control = ["/bin/sh", "-c", 'test "$6" != restart || ${slow}; exec "$@"', "control", `],
@@ -100,7 +101,7 @@ export class Demo {
   type(word) {
     this.child.stdin.write(`${word}\n`);
   }
-  /// Holds an update in a phase, or lets it go on.
+  /// Holds an update in a phase, or lets it go on. A check that failed before the update condemns nothing: the trial is held once it restarts.
   hold(phase) {
     if (phase === "downloading") this.line.held = true;
     else writeFileSync(`${this.dir}/${phase === "trial" ? "sick" : "slow"}`, "");
