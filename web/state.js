@@ -29,9 +29,7 @@ export function reduce(m, e) {
   return m;
 }
 
-// The timer, or a check over SSH: perhaps no more than a look.
-const looks = (s, w) => /^(checking|planning)$/.test(s.progress?.phase) && !/apply|rollback|repair|recover/.test(s.busy?.command) && w?.transaction !== s.progress.transaction;
-const working = (s, w) => (s.progress && !looks(s, w) && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
+const working = (s) => (s.progress?.action !== "check" && s.progress) || (CHANGES.includes(s.pending?.action) && s.pending);
 const disrupts = (s) => DISRUPTIVE.includes(s.progress?.phase);
 
 function heard(m, status, at) {
@@ -52,10 +50,11 @@ function heard(m, status, at) {
 
 const closed = (w, at) => (w?.done || (w?.idle && at - w.idle > LIMITS.lost) ? null : w);
 
-// A run is watched to its end, also over a reload, so that it can be told. One from elsewhere may find nothing to do.
+// A run is watched to its end, also over a reload, so that its end can be told.
 function watched(s, w, at) {
-  const run = working(s, w);
+  const run = working(s);
   const last = s.last_result?.transaction ?? null;
+  // a run begun elsewhere may find nothing to do
   if (run && (!w || w.done) && (s.pending || !/checking|planning/.test(run.phase))) w = { at, before: last, action: s.pending?.action };
   if (!w || w.done) return w;
   if (s.busy && !run) return { ...w, idle: 0 };
@@ -80,7 +79,7 @@ function told({ status: s, acting }, { name, data }) {
   return { ...s, pending: null, progress: { ...p, ...(data.phase !== p.phase && { bytes_done: 0, bytes_total: 0 }), ...data } };
 }
 
-const DONE = { skip: "Skipped.", unskip: "It is offered again.", auto: "Saved." };
+const DONE = { skip: "Skipped: automatic mode passes over it.", unskip: "It is offered again.", auto: "Saved." };
 
 function answered(m, { id, data, at }, body) {
   if (data?.schema) return { ...heard(m, data, at), done: DONE[id] ?? (data.update_available ? null : "Checked just now.") };
@@ -90,7 +89,7 @@ function answered(m, { id, data, at }, body) {
   const action = id === "install" || id === "anyway" ? "apply" : id;
   const to = action === "rollback" ? s.rollback_to?.version : action === "repair" ? s.current : body.version;
   const watch = { transaction, action, to, at, mine: true, before: s.last_result?.transaction ?? null };
-  return { ...m, watch, moved: at, status: working(s, watch) ? s : { ...s, pending: { transaction, action } } };
+  return { ...m, watch, moved: at, status: working(s) ? s : { ...s, pending: { transaction, action } } };
 }
 
 // ---- what to do
@@ -196,23 +195,23 @@ function scene(m, now, t) {
 
   if (m.link === "login") return say("warn", "Login needed", "Log in to see updates", ["Each browser needs the token once. Over SSH, `sudo pikit-updater token` shows it."], { form: true });
   if (m.back) return say("good", "Restarted", "It is back", ["Loading the page anew."], wait);
-  if (s && (working(s, w) || (w && !w.done && !s.interrupted))) return running();
+  if (s && (working(s) || (w && !w.done && !s.interrupted))) return running();
 
   if (m.link !== "up" && !(s && m.link === "new" && now - m.began < LIMITS.first)) {
     if (m.link === "new" && now - m.began < LIMITS.first) return say("", "…", "Asking the board", [], wait);
     const late = now - (m.down || m.began) > LIMITS.gone;
-    return say("warn", "Offline", m.trouble?.code === 9 ? "Nobody can log in" : "The board does not answer", [
+    return say("warn", "Offline", "The board does not answer", [
       m.trouble?.detail, m.trouble?.hint, late ? `No answer for ${since(m.down || m.began)}. Is it on, and on this network? ${SSH}` : "This page tries again.",
     ], { type: late ? ["systemctl status pikit-update-api"] : [], buttons: ["retry"] });
   }
   if (s.interrupted)
     return say("bad", "Interrupted", "An update was interrupted", [`The power was cut or the updater was stopped. Nothing is lost. ${SSH}`], { type: ["sudo pikit-updater recover"] });
-  if (m.acting?.id === "check" || s.pending?.action === "check" || /^check/.test(s.busy?.command) || looks(s, w))
+  if (m.acting?.id === "check" || s.pending?.action === "check" || s.progress || /^check/.test(s.busy?.command))
     return say("", "Checking…", "Checking for updates", [m.acting ? `Asking for ${since(m.acting.at)}, two minutes at most.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
   const over = !s.pending && !/^request/.test(s.busy?.command) && s.busy;
   if (s.busy || s.pending)
     return say("", "Busy", over ? "Somebody is updating over SSH" : "The board is at work", [
-      over && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer.`,
+      over && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end.`,
     ], wait);
 
   const { available: a, last_result: r, last_request: q } = s;
@@ -273,7 +272,7 @@ function scene(m, now, t) {
     const free = "You can close this page: the work goes on without it.";
     if (lost && now - m.down > LIMITS.gone)
       return say("bad", "Offline", "The board has not come back", [`No answer for ${since(m.down)}. The update ends or undoes itself without this page. ${SSH}`], { type: [STATUS, "sudo pikit-updater rollback"], overlay: true });
-    if (!working(s, w) && !lost) {
+    if (!working(s) && !lost) {
       if (now - (w.idle || now) < LIMITS.lost) return say("", "Finishing…", "Finishing", ["Waiting for the board to say how it ended."], wait);
       return say("warn", "Ended", "It is not known how the run ended", [`${s.current ?? "No release"} is installed. ${SSH}`], { type: ["pikit-updater history", "pikit-updater log"], buttons: ["check"] });
     }
@@ -305,7 +304,7 @@ export function screen(m, now) {
     ...it, chip: /^Updat/.test(it.chip) ? it.chip : `Updates: ${it.chip}`, product: s?.product, busy: !!m.acting, done: m.done,
     live: `${it.title}${quarter ? `, ${quarter} %` : ""}`, quiet: !m.watch, // a chip that only rests is not announced
     buttons: it.buttons.filter(Boolean).map((id) => ({ id, words: BUTTON[id], look: { install: "main", retry: "main", anyway: "risky" }[id] })),
-    problem: m.problem && !it.lines.includes(sentence(m.problem.detail)) && [sentence(m.problem.detail), sentence(m.problem.hint)],
+    problem: m.problem && [sentence(m.problem.detail), sentence(m.problem.hint)],
   };
   if (!s || it.overlay || m.back) return out;
   const { ui, data } = m;

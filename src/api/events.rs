@@ -209,7 +209,9 @@ fn changes(before: &Value, now: &Value) -> Vec<(&'static str, Value)> {
             told.push(("begun", json!({"transaction": new["transaction"]})));
         }
         if (&new["phase"], &new["message"]) != (&old["phase"], &old["message"]) {
-            told.push(("phase", json!({"transaction": new["transaction"], "phase": new["phase"], "percent": new["percent"], "message": new["message"]})));
+            let keys = ["transaction", "action", "phase", "percent", "message"];
+            let phase: serde_json::Map<_, _> = keys.iter().filter_map(|k| Some(((*k).to_owned(), new.get(k)?.clone()))).collect();
+            told.push(("phase", phase.into()));
         }
         told.push(("progress", new.clone()));
     }

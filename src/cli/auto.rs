@@ -97,7 +97,7 @@ fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
     let done = {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         let day = change::first_recover(&mut trip, voice).and_then(|()| {
-            trip.announce();
+            trip.announce(Some("check"));
             days_work(&mut trip, || source::open(&board.settings, &board.clock))
         });
         trip.leave();

@@ -116,7 +116,7 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         trip.id = board.id.clone().unwrap_or(trip.id);
         let done = first_recover(&mut trip, voice).and_then(|()| {
-            trip.announce();
+            trip.announce(None);
             command(&mut trip)
         });
         trip.leave();

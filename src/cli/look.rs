@@ -56,7 +56,7 @@ pub fn check(globals: &Globals, voice: &Voice, exit_code: bool) -> Result<u8> {
     trip.id = board.id.clone().unwrap_or(trip.id);
     // what was interrupted is left as it is: nothing is begun here
     trip.state.progress = None;
-    trip.announce();
+    trip.announce(Some("check"));
     let asked = asking::check(&mut trip, source.as_ref());
     trip.leave();
     asked?;

@@ -125,6 +125,9 @@ pub struct LastResult {
 pub struct Progress {
     /// Its id.
     pub transaction: String,
+    /// What it is for: `check`, or the action of the transaction; none while that is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// Where it is.
     pub phase: Phase,
     /// 0 to 100.

@@ -102,6 +102,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
         transaction: transaction.clone(),
+        action: Some(tx.plan.action.name().to_owned()),
         phase: Phase::Planning,
         percent: 0,
         bytes_done: 0,

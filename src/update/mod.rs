@@ -208,11 +208,11 @@ impl<'a> Trip<'a> {
         self.tell();
     }
     /// Lets outsiders see that something is being done, from the first question on and not only once a transaction has begun. Everything
-    /// that was interrupted must be settled before.
-    pub fn announce(&mut self) {
+    /// that was interrupted must be settled before. What may or may not lead to an update is a `check` until that update has begun.
+    pub fn announce(&mut self, action: Option<&str>) {
         let (transaction, started) = (self.id.clone(), self.world.clock.now());
-        let message = "beginning".to_owned();
-        self.state.progress = Some(Progress { transaction, phase: Phase::Checking, percent: 0, bytes_done: 0, bytes_total: 0, message, started });
+        let (action, message) = (action.map(str::to_owned), "beginning".to_owned());
+        self.state.progress = Some(Progress { transaction, action, phase: Phase::Checking, percent: 0, bytes_done: 0, bytes_total: 0, message, started });
         self.tell();
     }
     /// Nothing is being done any more, however it ended.
