@@ -50,11 +50,10 @@ function heard(m, status, at) {
 
 const closed = (w, at) => (w?.done || (w?.idle && at - w.idle > LIMITS.lost) ? null : w);
 
-// A run is watched to its end, also over a reload, so that its end can be told.
+// A run is watched to its end, also over a reload, so that it can be told. One from elsewhere may find nothing to do.
 function watched(s, w, at) {
   const run = working(s);
   const last = s.last_result?.transaction ?? null;
-  // a run begun elsewhere may find nothing to do
   if (run && (!w || w.done) && (s.pending || !/checking|planning/.test(run.phase))) w = { at, before: last, action: s.pending?.action };
   if (!w || w.done) return w;
   if (s.busy && !run) return { ...w, idle: 0 };
@@ -72,14 +71,14 @@ function settle(m) {
 }
 
 // How a run began and ended is asked for, not taken from here.
-function told({ status: s, acting }, { name, data }) {
+function told({ status: s }, { name, data }) {
   if (name === "state") return data;
-  if (!data.transaction || [s.pending?.action, acting?.id].includes("check")) return s;
+  if (!data.transaction) return s;
   const p = s.progress?.transaction === data.transaction ? s.progress : { percent: 0, message: "" };
   return { ...s, pending: null, progress: { ...p, ...(data.phase !== p.phase && { bytes_done: 0, bytes_total: 0 }), ...data } };
 }
 
-const DONE = { skip: "Skipped: automatic mode passes over it.", unskip: "It is offered again.", auto: "Saved." };
+const DONE = { skip: "Skipped.", unskip: "It is offered again.", auto: "Saved." };
 
 function answered(m, { id, data, at }, body) {
   if (data?.schema) return { ...heard(m, data, at), done: DONE[id] ?? (data.update_available ? null : "Checked just now.") };
@@ -200,7 +199,7 @@ function scene(m, now, t) {
   if (m.link !== "up" && !(s && m.link === "new" && now - m.began < LIMITS.first)) {
     if (m.link === "new" && now - m.began < LIMITS.first) return say("", "…", "Asking the board", [], wait);
     const late = now - (m.down || m.began) > LIMITS.gone;
-    return say("warn", "Offline", "The board does not answer", [
+    return say("warn", "Offline", m.trouble?.code === 9 ? "Nobody can log in" : "The board does not answer", [
       m.trouble?.detail, m.trouble?.hint, late ? `No answer for ${since(m.down || m.began)}. Is it on, and on this network? ${SSH}` : "This page tries again.",
     ], { type: late ? ["systemctl status pikit-update-api"] : [], buttons: ["retry"] });
   }
@@ -211,7 +210,7 @@ function scene(m, now, t) {
   const over = !s.pending && !/^request/.test(s.busy?.command) && s.busy;
   if (s.busy || s.pending)
     return say("", "Busy", over ? "Somebody is updating over SSH" : "The board is at work", [
-      over && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer. This page notices its end.`,
+      over && `\`pikit-updater ${s.busy.command ?? ""}\` runs since ${date(s.busy.since, t, true)}, perhaps by the timer.`,
     ], wait);
 
   const { available: a, last_result: r, last_request: q } = s;
@@ -304,7 +303,7 @@ export function screen(m, now) {
     ...it, chip: /^Updat/.test(it.chip) ? it.chip : `Updates: ${it.chip}`, product: s?.product, busy: !!m.acting, done: m.done,
     live: `${it.title}${quarter ? `, ${quarter} %` : ""}`, quiet: !m.watch, // a chip that only rests is not announced
     buttons: it.buttons.filter(Boolean).map((id) => ({ id, words: BUTTON[id], look: { install: "main", retry: "main", anyway: "risky" }[id] })),
-    problem: m.problem && [sentence(m.problem.detail), sentence(m.problem.hint)],
+    problem: m.problem && !it.lines.includes(sentence(m.problem.detail)) && [sentence(m.problem.detail), sentence(m.problem.hint)],
   };
   if (!s || it.overlay || m.back) return out;
   const { ui, data } = m;

@@ -286,7 +286,9 @@ impl Board for Real {
             return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
         }
         if let Some(busy) = seen.busy {
-            let message = format!("another run is at work (since {}): {}", busy.since.format("%H:%M:%S UTC"), busy.command);
+            // `request`: asked for on a page, and the state tells what it is
+            let what = Some(busy.command).filter(|c| !c.is_empty() && !c.starts_with("request")).map(|c| format!(": {c}"));
+            let message = format!("another run is at work (since {}){}", busy.since.format("%H:%M:%S UTC"), what.unwrap_or_default());
             return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
         }
         {

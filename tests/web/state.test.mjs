@@ -231,7 +231,7 @@ test("a run that is cut by a power cut is told as interrupted, not waited for", 
 });
 
 test("a check is no update, whatever the stream tells of it", () => {
-  const m = event(hear(start(), "checking"), "phase", { ...RUN, phase: "planning" });
+  const m = event(hear(start(), "checking"), "phase", { ...RUN, action: "check", phase: "planning" });
   assert.equal(screen(m, T).chip, "Updates: Checking…");
 });
 
@@ -248,6 +248,12 @@ test("what the timer looks for is no update, and its end is not waited for", () 
     // one that goes on is a run
     assert.equal(screen(event(hear(start(), busy), "progress", { ...RUN, action: "apply" }), T).chip, "Updating 5 %", command);
   }
+});
+
+test("who went back is told so, and not that nothing is newer", () => {
+  const back = { ...state("confirmed").last_result, action: "rollback", from: "1.2.0", to: "1.1.0", at: "2026-11-21T09:59:00Z" };
+  const m = hear(start(), { ...state("up-to-date"), last_check: "2026-11-21T09:00:00Z", skipped: ["1.2.0"], last_result: back });
+  assert.deepEqual([screen(m, T).chip, screen(m, T).title], ["Updates: 1.2.0 skipped", "1.1.0 is installed"]);
 });
 
 test("a run whose end was never told is let go of when the dialog closes", () => {

@@ -439,7 +439,7 @@ test("behind a prefix: `base` says where the API lies", async (t) => {
   const page = await browser.newPage();
   page.on("request", (r) => asked.push(new URL(r.url()).pathname));
   await page.goto(`${board.url}based.html`);
-  await until("it asks there", () => asked.includes("/board/api/update/status") && asked.includes("/board/ping"));
+  await until("it asks there", () => asked.includes("/board/api/update/status") && asked.includes("/board/api/update/ping"));
   await page.close();
   await board.stop();
 });
