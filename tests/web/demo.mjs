@@ -85,8 +85,9 @@ export class Demo {
     this.child.kill();
     await this.ended;
     await this.line.cut();
-    // a run of its own may still write its last line
-    await until("nobody works on the board", () => !this.processes().length).catch(() => {});
+    // a run of its own may still write its last line, or wait for a server that is gone
+    await until("nobody works on the board", () => !this.processes().length, 3000).catch(() => this.kill());
+    await until("nobody is left", () => !this.processes().length);
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
   edit(changes) {
