@@ -84,6 +84,8 @@ fn a_killed_holder_holds_nothing() {
     first.kill().unwrap();
     first.wait().unwrap();
     board.write("go", "");
+    // a health check that the killed one was just starting holds a copy of the lock until it is another program
+    wait::until("the lock to be free", || (board.run(&["recover"]).code != 8).then_some(()));
     board.ok(&["recover"]);
     assert_eq!(board.text("srv/web/index.html"), "two");
     assert_eq!(board.leftovers(), [""; 0]);
