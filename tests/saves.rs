@@ -17,6 +17,9 @@ use support::board::Board;
 /// Updates, and as many rollbacks.
 const ROUNDS: usize = 20;
 
+/// Numbered files a service makes: each update clones all of them, so that without an end a slow machine would have ever more to do.
+const NUMBERED: usize = 4000;
+
 /// How the service names its files.
 #[derive(Clone, Copy, PartialEq)]
 enum Names {
@@ -71,9 +74,11 @@ fn keeps_saving(folder: &Path, names: Names, stop: &AtomicBool) -> Acknowledged 
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        match saver.save(&format!("save-{n}"), &n.to_string()) {
-            Ok(()) => told.numbered.push(n),
-            Err(_) => saver.reopen(),
+        if told.numbered.len() < NUMBERED {
+            match saver.save(&format!("save-{n}"), &n.to_string()) {
+                Ok(()) => told.numbered.push(n),
+                Err(_) => saver.reopen(),
+            }
         }
         for value in n * 20..(n + 1) * 20 {
             match saver.save("counter", &value.to_string()) {
