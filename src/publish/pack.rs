@@ -109,6 +109,8 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path
         files: payload.files,
         post_install: recipe.post_install.clone(),
         requires: recipe.requires.clone(),
+        recall: None,
+        trust: None,
         bundle: Some(BundleInfo { name: bundle_name.to_owned(), payload_size: payload.size, blocks: payload.blocks }),
     };
     let bytes = text(&manifest);

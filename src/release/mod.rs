@@ -5,9 +5,11 @@ pub mod digest;
 pub mod earlier;
 pub mod manifest;
 pub mod path;
+pub mod signature;
 pub mod step;
 
 pub use digest::Digest;
 pub use manifest::Manifest;
 pub use path::ReleasePath;
+pub use signature::{KeyId, PublicKey};
 pub use step::Step;
