@@ -2,6 +2,7 @@
 
 mod auto;
 mod demo;
+mod maintain;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use semver::Version;
 
 pub use auto::{Auto, AutoMode, Notify};
 pub use demo::{Demo, DemoPart};
+pub use maintain::{CheckExpiry, Keygen, Keys, Pack, Rotate, Sign, VerifyRelease};
 
 use crate::release::{Digest, manifest::version};
 
@@ -212,10 +214,17 @@ pub enum Command {
     #[command(args_conflicts_with_subcommands = true)]
     Demo(Demo),
     /// Make a release out of a folder, as release.toml says
-    #[command(before_help = "Examples:
-  pikit-updater pack                                from ./release.toml into dist/
-  pikit-updater pack --version 1.4.0 --out /media/stick/pikit")]
     Pack(Pack),
+    /// Make a pair of keys to sign releases with
+    Keygen(Keygen),
+    /// Sign a release, or a change of the keys
+    Sign(Sign),
+    /// Look at a release as a device would, and closer
+    VerifyRelease(VerifyRelease),
+    /// Whether a manifest may be offered for long enough, for a CI
+    CheckExpiry(CheckExpiry),
+    /// Change the keys that sign: add a step to trust.json
+    Rotate(Rotate),
     /// Completions for a shell, on stdout
     #[command(before_help = "Examples:
   pikit-updater completions bash | sudo tee /usr/share/bash-completion/completions/pikit-updater >/dev/null")]
@@ -299,27 +308,6 @@ pub struct Serve {
     /// With a socket of systemd: end after this time without a request
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::quantity::duration)]
     pub idle: std::time::Duration,
-}
-
-/// `pack`.
-#[derive(Debug, Args)]
-#[command(disable_version_flag = true)]
-pub struct Pack {
-    /// The recipe
-    #[arg(default_value = "release.toml", value_name = "RECIPE")]
-    pub recipe: PathBuf,
-    /// Where to [default: dist/PRODUCT-VERSION]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Instead of the recipe's version
-    #[arg(long, value_parser = version)]
-    pub version: Option<Version>,
-    /// Instead of the recipe's channel
-    #[arg(long)]
-    pub channel: Option<String>,
-    /// Instead of the recipe's date, like 2026-11-20
-    #[arg(long, value_name = "DATE")]
-    pub released: Option<String>,
 }
 
 /// The shells.

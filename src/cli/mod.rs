@@ -33,6 +33,8 @@ mod serve;
 mod doctor;
 /// The effective config.
 mod config_view;
+/// The maintainer's commands.
+mod maintain;
 /// Completions and the manual page.
 mod paper;
 /// From a command to what does it.

@@ -1,12 +1,9 @@
 //! From a command to what does it.
 
-use super::args::{Cli, Command, Config, DemoPart, Notify, Pack, Serve};
-use super::voice::{Voice, clean};
-use super::{auto, board, change, config_view, doctor, look, paper, records, request, serve};
-use crate::error::{Error, Result};
-use crate::publish::pack;
-use crate::publish::recipe::{self, Overrides};
-use crate::quantity::{bytes, count};
+use super::args::{Cli, Command, Config, DemoPart, Notify, Serve};
+use super::voice::Voice;
+use super::{auto, board, change, config_view, doctor, look, maintain, paper, records, request, serve};
+use crate::error::Result;
 
 /// Runs the command; gives the exit code.
 ///
@@ -42,41 +39,14 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
             }
             Some(DemoPart::Dashboard) => crate::demo::dashboard(board::layout(globals)?.root()),
         },
-        Command::Pack(asked) => pack_release(voice, asked),
+        Command::Pack(asked) => maintain::pack_release(voice, asked),
+        Command::Keygen(asked) => maintain::make_key(voice, asked),
+        Command::Sign(asked) => maintain::sign_release(voice, asked),
+        Command::VerifyRelease(asked) => maintain::verify_release(voice, asked),
+        Command::CheckExpiry(asked) => maintain::check_expiry(voice, asked),
+        Command::Rotate(asked) => maintain::rotate(voice, asked),
         Command::Completions { shell } => paper::completions(*shell),
         Command::Man => paper::manual(),
         Command::Config { what: Config::Check } => config_view::check(globals, voice),
     }
-}
-
-fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
-    let overrides = Overrides {
-        version: asked.version.clone(),
-        channel: asked.channel.clone(),
-        released: asked.released.as_deref().map(|d| recipe::time("--released", d)).transpose().map_err(Error::usage)?,
-        source_date: recipe::source_date_epoch()?,
-    };
-    let packed = pack::pack(&asked.recipe, &overrides, asked.out.as_deref())?;
-    if voice.json {
-        voice.json(true, &packed);
-        return Ok(0);
-    }
-    let mut out = format!(
-        "packed {} {} ({}): {}, {} in {}\n",
-        packed.product,
-        packed.version,
-        packed.channel,
-        count(packed.files, "file"),
-        bytes(packed.bytes),
-        count(packed.blocks, "block")
-    );
-    for asset in &packed.assets {
-        out.push_str(&format!("  {}  {}  {}\n", packed.dir.join(&asset.name).display(), bytes(asset.size), asset.sha256));
-    }
-    voice.result(&clean_each(&out));
-    Ok(0)
-}
-
-fn clean_each(text: &str) -> String {
-    text.lines().map(|l| format!("{}\n", clean(l))).collect()
 }

@@ -4,11 +4,23 @@
 //! again. That rests on this program's own compressor: another version of it may write other bytes that unpack to the same files.
 
 pub mod bundle;
+pub mod examine;
+pub mod expiry;
 pub mod glob;
+pub mod key;
+pub mod keygen;
 pub mod notes;
 pub mod pack;
+pub mod place;
 pub mod recipe;
+pub mod secret;
+pub mod sign;
+pub mod signatures;
+pub mod signers;
+pub mod terminal;
 pub mod tree;
+pub mod trust_file;
+mod unpack;
 
 pub use pack::{Packed, pack};
 pub use recipe::{Overrides, Recipe};

@@ -110,7 +110,7 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path
         post_install: recipe.post_install.clone(),
         requires: recipe.requires.clone(),
         recall: None,
-        trust: None,
+        trust: recipe.trust.clone(),
         bundle: Some(BundleInfo { name: bundle_name.to_owned(), payload_size: payload.size, blocks: payload.blocks }),
     };
     let bytes = text(&manifest);
@@ -138,8 +138,8 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path
     Ok((vec![asset(manifest::NAME, &manifest_path)?, asset(bundle_name, &bundle_path)?], blocks))
 }
 
-/// JSON for people and for diffs: a line a key, a line a file, a line a block.
-fn text(manifest: &Manifest) -> Vec<u8> {
+/// A manifest as it is written. JSON for people and for diffs: a line a key, a line a file, a line a block.
+pub fn text(manifest: &Manifest) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut json = serde_json::Serializer::with_formatter(&mut bytes, Lines(0));
     manifest.serialize(&mut json).expect("a manifest is plain data");
@@ -204,7 +204,7 @@ fn refuse_foreign(out: &Path, product: &str) -> Result<()> {
     let ours = format!("{product}-");
     for item in items {
         let name = item.doing(reading)?.file_name().to_string_lossy().into_owned();
-        let asset = name.starts_with(&ours) && (name.ends_with(".tar.gz") || name.ends_with(".patch.zst"));
+        let asset = name.starts_with(&ours) && (name.ends_with(".tar.gz") || name.ends_with(".patch.zst") || name.ends_with(".tar.gz.new"));
         if name != manifest::NAME && name != manifest::SIGNATURE_NAME && !asset {
             let told = format!("{} holds {name}, which is no part of a release", out.display());
             return Err(Error::refused(told).hint("name an empty folder or one that does not exist yet"));

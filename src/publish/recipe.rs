@@ -8,10 +8,10 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 use super::glob::Pattern;
-use super::notes;
+use super::{notes, trust_file};
 use crate::error::{Doing, Error, Result};
 use crate::release::earlier::Earlier;
-use crate::release::manifest::{Mode, Requires, version};
+use crate::release::manifest::{Keys, Mode, Requires, version};
 use crate::release::step::unit_name;
 use crate::release::{ReleasePath, Step};
 use crate::{keys, quantity};
@@ -63,6 +63,8 @@ pub struct Recipe {
     pub post_install: Vec<Step>,
     /// What the device must be.
     pub requires: Requires,
+    /// The keys that sign from now on, with the steps that led to them.
+    pub trust: Option<Keys>,
     /// Content of one block, bytes.
     pub block: u64,
 }
@@ -87,6 +89,7 @@ struct Written {
     expires: Option<String>,
     changelog: Option<String>,
     notes: Option<String>,
+    trust: Option<String>,
     #[serde(default)]
     exclude: Vec<String>,
     #[serde(default)]
@@ -180,8 +183,10 @@ impl Recipe {
             return Err(wrong("expires: it would have expired when it is released".into()));
         }
 
+        let product = product(written.product).map_err(wrong)?;
         Ok(Recipe {
-            product: product(written.product).map_err(wrong)?,
+            trust: written.trust.map(|file| trust_file::for_release(&folder.join(file), &product)).transpose()?,
+            product,
             channel,
             released,
             expires,
@@ -223,7 +228,11 @@ pub fn time(key: &str, text: &str) -> Result<DateTime<Utc>, String> {
     full.or_else(|| notes::day(text)).ok_or_else(|| format!("{key}: {text:?} is not a time like 2026-11-20 or 2026-11-20T10:00:00Z"))
 }
 
-fn expiry(text: &str, released: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+/// A date, or a duration counted from one.
+///
+/// # Errors
+/// It is neither.
+pub fn expiry(text: &str, released: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     if let Ok(date) = time("expires", text) {
         return Ok(date);
     }

@@ -22,6 +22,13 @@ const COMMENT_MAX: usize = 200;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(u64);
 
+impl KeyId {
+    /// The number as it stands in a key or a signature.
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        KeyId(u64::from_le_bytes(bytes))
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}", self.0)
