@@ -71,10 +71,10 @@ pub fn make_key(voice: &Voice, asked: &Keygen) -> Result<u8> {
         return Err(Error::usage("the passphrase is empty, and protects nothing").hint("--no-passphrase says that the key shall have none"));
     }
     let made = keygen::keygen(&asked.name, passphrase.as_ref(), asked.comment.as_deref())?;
-    let protected = if made.passphrase { "with the passphrase, and not without it" } else { "by whoever has the file: it has no passphrase" };
+    let protected = if made.passphrase { "protected by the passphrase" } else { "without a passphrase: whoever has the file can sign" };
     let out = format!(
         "{}\n\nThe public key {}, in {}:\n  copy it to /etc/pikit/keys/ on every device. It is no secret; publish it where people find it.\n\
-         The secret key, in {}, opens {protected}:\n  keep it off the devices and out of the repository, with a copy in another place. Nobody can make it again.\n",
+         The secret key, in {}, {protected}:\n  keep it off the devices and out of the repository, with a copy in another place. Nobody can make it again.\n",
         made.line,
         made.id,
         made.public.display(),

@@ -86,7 +86,9 @@ pub fn small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// The disk does not take it.
 pub fn put(path: &Path, bytes: &[u8]) -> Result<()> {
-    durable::save(&RealDisk::new(Vec::new()), path, bytes, PUBLIC).doing(|| format!("writing {}", path.display()))
+    let writing = || format!("writing {}", path.display());
+    let absolute = std::path::absolute(path).doing(writing)?;
+    durable::save(&RealDisk::new(Vec::new()), &absolute, bytes, PUBLIC).doing(writing)
 }
 
 /// Public keys: those of these files, and every `.pub` in this folder.
