@@ -34,7 +34,14 @@ fn a_signed_release_is_what_a_device_would_take() {
     assert!(payload(&desk) == before, "the payload stays");
     assert_eq!(names(&desk.path("out")), ["manifest.json", "manifest.json.minisig", "pikit-1.4.0.tar.gz"]);
     let said = desk.run("verify-release out --key a.pub").well();
-    for line in ["ok    manifest  pikit 1.4.0, 3 files", "ok    signature", "ok    expires", "ok    bundle    its head holds what lies beside it", "ok    blocks", "ok    files"] {
+    for line in [
+        "ok    manifest  pikit 1.4.0, 3 files",
+        "ok    signature",
+        "ok    expires",
+        "ok    bundle    its head holds what lies beside it",
+        "ok    blocks",
+        "ok    files",
+    ] {
         assert!(said.out.contains(line), "{line}: {}", said.out);
     }
     let said = desk.run("verify-release out/pikit-1.4.0.tar.gz --key a.pub --json").well();
@@ -102,7 +109,11 @@ fn whatever_was_changed_after_signing_is_named() {
     let table: [(&str, Spoil, &str); 9] = [
         ("manifest", |d| d.write("out/manifest.json", d.text("out/manifest.json").replace("\"1.4.0\"", "\"1.4.1\"")), "no signature by the key"),
         ("broken", |d| d.write("out/manifest.json", "{"), "FAIL  manifest"),
-        ("signature", |d| d.write("out/manifest.json.minisig", d.text("out/manifest.json.minisig").replace("manifest.json 2", "manifest.json 3")), "no signature"),
+        (
+            "signature",
+            |d| d.write("out/manifest.json.minisig", d.text("out/manifest.json.minisig").replace("manifest.json 2", "manifest.json 3")),
+            "no signature",
+        ),
         ("block", |d| flip(d, "out/pikit-1.4.0.tar.gz", |n| n - 40), "has another digest"),
         ("no bundle", |d| fs::remove_file(d.path("out/pikit-1.4.0.tar.gz")).unwrap(), "FAIL  bundle    it is not there"),
         ("head without a signature", |d| head(d, None), "the signature in its head is not the one beside it"),
@@ -147,7 +158,9 @@ fn a_later_expiry_is_signed_without_packing_again() {
     let (before, manifest) = (payload(&desk), desk.manifest());
     desk.run("check-expiry out --within 3000d").well();
     desk.run("check-expiry out --within 4000d").refused(4, "1.4.0 expires at 2036-11-17T10:00:00Z");
-    for (expires, words) in [("90d", "is not later than"), ("2036-11-17T10:00:00Z", "is not later than"), ("2020-01-01", "would have expired"), ("soon", "neither a duration")] {
+    for (expires, words) in
+        [("90d", "is not later than"), ("2036-11-17T10:00:00Z", "is not later than"), ("2020-01-01", "would have expired"), ("soon", "neither a duration")]
+    {
         let said = desk.run(&format!("sign out --key a.key --expires {expires}"));
         assert!([2, 5].contains(&said.code) && said.err.contains(words), "{expires}: {said:?}");
     }

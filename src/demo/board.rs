@@ -7,6 +7,10 @@ use std::path::Path;
 use super::folder::{Alive, Folder};
 use super::{control, releases};
 use crate::error::{Doing, Error, Result};
+use crate::publish::keygen;
+
+/// Whether the board takes signed releases only. Its releases are signed and it has the key either way.
+const REQUIRE_SIGNATURES: bool = false;
 
 /// Makes the board; tells the ports on which its dashboard and the updater's API will answer.
 ///
@@ -14,10 +18,13 @@ use crate::error::{Doing, Error, Result};
 /// The folder cannot be written, or no port is free.
 pub fn prepare(folder: &Folder, alive: &Alive, gitea: u16, exe: &Path) -> Result<(u16, u16)> {
     let board = folder.board();
-    for dir in ["etc/pikit", "var/www", "var/run", "var/log", "var/tmp", "var/lib", "var/backups", "run", "usr/local/share/pikit"] {
+    for dir in ["etc/pikit/keys", "var/www", "var/run", "var/log", "var/tmp", "var/lib", "var/backups", "run", "usr/local/share/pikit"] {
         let dir = board.join(dir);
         fs::create_dir_all(&dir).doing(|| format!("making {}", dir.display()))?;
     }
+    let (_, public) = keygen::files(&folder.key());
+    let key = board.join("etc/pikit/keys/pikit.pub");
+    fs::copy(&public, &key).doing(|| format!("copying {} to {}", public.display(), key.display()))?;
     let (port, api) = (free_port()?, free_port()?);
     alive.tell(folder, port)?;
     let path = board.join("etc/pikit/updater.toml");
@@ -47,7 +54,7 @@ gitea = "http://127.0.0.1:{gitea}"   # the demo's own server
 repo = "{repo}"
 
 [trust]
-required = false                     # the demo's releases are not signed; real ones are
+required = {REQUIRE_SIGNATURES}                     # the maintainer's key is in etc/pikit/keys
 
 [[managed]]
 from = "pikit-web/"
@@ -107,6 +114,6 @@ mod tests {
         assert_eq!(settings.services.control[0], "/opt/\"odd\" place/pikit\\updater");
         assert_eq!(settings.managed.len(), 2);
         assert_eq!(settings.managed[0].to, Path::new("/tmp/x/board/var/www/pikit-web"));
-        assert_eq!(settings.doubts.len(), 1, "{:?}", settings.doubts);
+        assert_eq!(settings.doubts.len(), usize::from(!REQUIRE_SIGNATURES), "{:?}", settings.doubts);
     }
 }

@@ -110,6 +110,10 @@ impl Folder {
     pub fn product(&self) -> PathBuf {
         self.dir.join("product")
     }
+    /// The maintainer's key, less the ends of its two files' names.
+    pub fn key(&self) -> PathBuf {
+        self.product().join("pikit")
+    }
     /// The files of the dashboard on the board.
     pub fn web(&self) -> PathBuf {
         self.board().join("var/www/pikit-web")

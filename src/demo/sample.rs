@@ -1,5 +1,5 @@
-//! The sample product: carried in the program, laid out as its maintainer has it, and packed by the same `pack` and the same recipe that
-//! the project's own `release.toml` is.
+//! The sample product: carried in the program, laid out as its maintainer has it, packed by the same `pack` and the same recipe that the
+//! project's own `release.toml` is, and signed with a key that the demo makes for itself.
 
 use std::path::Path;
 
@@ -7,7 +7,9 @@ use semver::Version;
 
 use super::Folder;
 use crate::error::{Doing, Result};
-use crate::publish::{Overrides, Packed, pack};
+use crate::publish::secret::Place;
+use crate::publish::sign::{self, Wanted};
+use crate::publish::{Overrides, Packed, keygen, pack, signers};
 
 /// What the server offers when the demo begins.
 pub const FIRST: [Version; 2] = [Version::new(1, 0, 0), Version::new(1, 1, 0)];
@@ -41,15 +43,21 @@ const FILES: &[(&str, &[u8])] = carry![
     "mock/dashboard/1.2.0/pikit-web/trend.js",
 ];
 
-/// Lays the product out and packs its three releases.
+/// Lays the product out, makes its maintainer's key, and packs and signs its three releases.
 ///
 /// # Errors
 /// The folder cannot be written.
 pub fn pack_all(folder: &Folder) -> Result<Vec<Packed>> {
     lay_out(&folder.product())?;
+    // no passphrase: it opens nothing but this demo, and the next one makes another
+    let made = keygen::keygen(&folder.key(), None, Some("the key of a demo"))?;
+    let signers = signers::signers(&[Place::File(made.secret)], &[], false)?;
     let release = |version: &Version| {
         let overrides = Overrides { version: Some(version.clone()), ..Overrides::default() };
-        pack(&folder.product().join("release.toml"), &overrides, Some(&folder.releases().join(version.to_string())))
+        let packed = pack(&folder.product().join("release.toml"), &overrides, Some(&folder.releases().join(version.to_string())))?;
+        let wanted = Wanted { signers: &signers, known: &[], expires: None, recall: false, force: false, comment: None, now: sign::now() };
+        sign::sign(&packed.dir, &wanted)?;
+        Ok(packed)
     };
     FIRST.iter().chain([&SICK]).map(release).collect()
 }

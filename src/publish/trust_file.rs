@@ -98,7 +98,11 @@ impl TrustFile {
         let walked = steps::walk(&start, product, self.steps.get(..n).unwrap_or(&self.steps));
         match walked.stopped {
             None => Ok(walked.set),
-            Some(why) => Err(wrong(why).hint("the next to sign: `pikit-updater sign trust.json --key NAME.key`")),
+            Some(why) => {
+                let unsigned = why.contains("have not agreed");
+                let error = wrong(why);
+                Err(if unsigned { error.hint("who has not signed it yet: `pikit-updater sign trust.json --key NAME.key`") } else { error })
+            }
         }
     }
     fn product(&self) -> Option<String> {
