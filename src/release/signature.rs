@@ -118,7 +118,7 @@ pub fn verify(bytes: &[u8], signatures: &[u8], keys: &[PublicKey]) -> Result<Vec
     }
     let text = std::str::from_utf8(signatures).map_err(|_| "the signature is not text".to_owned())?;
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    if lines.is_empty() || lines.len() % LINES != 0 {
+    if lines.is_empty() || !lines.len().is_multiple_of(LINES) {
         return Err("the signature is not one of minisign (four lines each)".into());
     }
     if lines.len() / LINES > SIGNATURES_MAX {
@@ -163,9 +163,9 @@ mod tests {
         let signature = sign(&a, b"bytes", "pikit 1.0.0");
         let held = verify(b"bytes", signature.as_bytes(), &[b.public.clone(), a.public.clone()]).unwrap();
         assert_eq!(held, [Signed { key: a.public.id(), comment: "pikit 1.0.0".into() }]);
-        assert_eq!(verify(b"Bytes", signature.as_bytes(), &[a.public.clone()]).unwrap(), []);
-        assert_eq!(verify(b"bytes", signature.as_bytes(), &[b.public.clone()]).unwrap(), []);
-        assert_eq!(verify(b"bytes", signature.replace("pikit 1.0.0", "pikit 9.0.0").as_bytes(), &[a.public.clone()]).unwrap(), []);
+        assert_eq!(verify(b"Bytes", signature.as_bytes(), std::slice::from_ref(&a.public)).unwrap(), []);
+        assert_eq!(verify(b"bytes", signature.as_bytes(), std::slice::from_ref(&b.public)).unwrap(), []);
+        assert_eq!(verify(b"bytes", signature.replace("pikit 1.0.0", "pikit 9.0.0").as_bytes(), std::slice::from_ref(&a.public)).unwrap(), []);
     }
 
     #[test]
@@ -182,10 +182,10 @@ mod tests {
     fn what_is_no_signature_is_said_to_be_none() {
         let a = pair();
         for bad in [&b""[..], b"\n\n", b"untrusted comment: x\n", b"a\nb\nc\nd\n", b"\xff\xfe", &[b'\n'; 70_000]] {
-            assert!(verify(b"x", bad, &[a.public.clone()]).is_err(), "{bad:?}");
+            assert!(verify(b"x", bad, std::slice::from_ref(&a.public)).is_err(), "{bad:?}");
         }
         let many = sign(&a, b"x", "").repeat(SIGNATURES_MAX + 1);
-        assert!(verify(b"x", many.as_bytes(), &[a.public.clone()]).is_err());
+        assert!(verify(b"x", many.as_bytes(), std::slice::from_ref(&a.public)).is_err());
         for bad in ["", "RWx", "untrusted comment: minisign public key\n", "hello world"] {
             assert!(PublicKey::parse(bad).is_err(), "{bad}");
         }
