@@ -18,6 +18,8 @@ pub mod event;
 pub mod error;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
+/// What is believed, and what was learned: pure.
+pub mod trust;
 /// Records that carry their own checksum.
 pub mod record;
 /// Facts about this board: config and layout.

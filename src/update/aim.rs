@@ -13,7 +13,7 @@ use crate::plan::decide::Installed;
 use crate::plan::{Action, Facts, Policy, Target};
 use crate::release::Digest;
 use crate::source::Wanted;
-use crate::state::Distrust;
+use crate::state::Ledger;
 
 /// What a person asks of `apply`.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub fn measure_for(trip: &mut Trip, installed: &Installed, aim: &Aim, per_file: 
     facts.at_hand = at_hand.digests().copied().collect();
     facts.bundle_size = aim.from.and_then(|f| f.bundle.size);
     if let (Action::Apply, Some(content)) = (aim.action, &aim.target.content) {
-        facts.quarantined = Distrust::load(trip.world.disk, &trip.settings.layout)?.reason(content).map(str::to_owned);
+        facts.quarantined = Ledger::load(trip.world.disk, &trip.settings.layout)?.reason(content).map(str::to_owned);
     }
     Ok((facts, at_hand))
 }

@@ -3,7 +3,7 @@
 use super::{Trip, backup};
 use crate::error::{Doing, Result};
 use crate::release::manifest;
-use crate::state::Distrust;
+use crate::state::Ledger;
 use crate::world::durable;
 
 /// Brings the parts of the state that mirror other files up to date.
@@ -17,7 +17,7 @@ pub fn refresh(trip: &mut Trip) -> Result<()> {
     let backups = backup::list(disk, &layout)?;
     trip.state.backup_path = backups.first().map(|b| b.dir.display().to_string());
     trip.state.backups = backups.iter().map(backup::Backup::line).collect();
-    if let Ok(distrust) = Distrust::load(disk, &layout) {
+    if let Ok(distrust) = Ledger::load(disk, &layout) {
         trip.state.quarantined = distrust.quarantine;
     }
     let offered = trip.state.available.as_ref().map(|a| a.version.clone());

@@ -18,6 +18,8 @@ pub mod backup;
 pub mod mirror;
 /// Contents that come from the source.
 pub mod fetch;
+/// Whom this board believes.
+pub mod belief;
 /// Where a trip goes.
 pub mod aim;
 /// What is about to be done.

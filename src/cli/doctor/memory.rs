@@ -4,7 +4,7 @@ use super::{Board, Finding};
 use crate::error::Error;
 use crate::quantity::count;
 use crate::release::manifest::{self, Manifest};
-use crate::state::{Distrust, State, history};
+use crate::state::{Ledger, State, history};
 use crate::update::{backup, recover};
 use crate::world::{Clock, durable, lock};
 
@@ -59,7 +59,7 @@ fn installed(board: &Board) -> Finding {
 
 fn trust(board: &Board) -> Finding {
     let settings = &board.settings;
-    match Distrust::load(&board.disk, &settings.layout) {
+    match Ledger::load(&board.disk, &settings.layout) {
         Err(e) => return unreadable("trust", &e),
         Ok(memory) if !memory.quarantine.is_empty() => {
             let names: Vec<String> = memory.quarantine.iter().map(|q| q.version.to_string()).collect();
