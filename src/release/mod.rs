@@ -3,12 +3,15 @@
 pub mod bundle;
 pub mod digest;
 pub mod earlier;
+pub mod keyset;
 pub mod manifest;
 pub mod path;
 pub mod signature;
 pub mod step;
+pub mod steps;
 
 pub use digest::Digest;
+pub use keyset::KeySet;
 pub use manifest::Manifest;
 pub use path::ReleasePath;
 pub use signature::{KeyId, PublicKey};
