@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use semver::Version;
 
 use super::{Action, Change, Facts, Plan, Planned, Reason, Target, Want, space};
@@ -34,6 +35,8 @@ pub struct Policy<'a> {
     pub force: bool,
     /// The only manifest that may be installed.
     pub require_manifest: Option<Digest>,
+    /// The highest version that is still good, if the installed one was taken back: going down to it needs nobody's leave.
+    pub takes_back: Option<Version>,
 }
 
 /// What the live tree was last brought to.
@@ -45,6 +48,8 @@ pub struct Installed {
     pub manifest_sha256: Option<Digest>,
     /// Digest of its file list.
     pub content: Option<Digest>,
+    /// When it was released, if its manifest says so.
+    pub released: Option<DateTime<Utc>>,
     /// Its files; empty without a manifest.
     pub files: BTreeMap<ReleasePath, Want>,
 }
@@ -71,7 +76,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
     if apply {
         match (&installed.version, &target.version) {
             // an offer is never a reason to go back, and not worth an error: the device is ahead of what is offered
-            (Some(here), Some(offered)) if offered < here && !policy.allow_downgrade => {
+            (Some(here), Some(offered)) if offered < here && !policy.allow_downgrade && policy.takes_back.as_ref().is_none_or(|max| offered > max) => {
                 return Decision::Blocked(vec![Reason::Downgrade { installed: here.clone(), offered: offered.clone() }]);
             }
             (Some(here), Some(offered)) if offered == here && installed.manifest_sha256.is_some() && !policy.force => {

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 
+use semver::Version;
+
 use super::Trip;
 use crate::device::{Layout, Settings};
 use crate::error::{Doing, Error, Result};
-use crate::release::manifest::SignedStep;
 use crate::release::keyset::{KEYS_MAX, KeySet};
+use crate::release::manifest::SignedStep;
 use crate::release::signature::Signed;
 use crate::release::{Digest, Manifest, PublicKey, steps};
+use crate::source::Offer;
 use crate::state::Ledger;
 use crate::state::trust::Adopted;
 use crate::trust::{Expiry, Sync, Time};
@@ -17,6 +20,19 @@ use crate::world::{Disk, World, durable};
 
 /// Largest key file that is read, bytes.
 const KEY_MAX: u64 = 4 << 10;
+
+/// A release that is believed, and what follows from that.
+#[derive(Debug, Clone)]
+pub struct Believed {
+    /// The release.
+    pub offer: Offer,
+    /// Who signed it.
+    pub signed: Vec<Signed>,
+    /// What should be known before one says yes.
+    pub doubts: Vec<String>,
+    /// The highest version that is still good, if the installed one was taken back.
+    pub takes_back: Option<Version>,
+}
 
 /// What this board believes.
 #[derive(Debug, Clone)]
@@ -35,7 +51,6 @@ pub struct Belief {
     pub troubles: Vec<String>,
     product: String,
     channel: String,
-    home: std::path::PathBuf,
     folder: Digest,
     as_saved: Ledger,
 }
@@ -151,9 +166,8 @@ impl Belief {
     /// What speaks against installing a release by itself, and should be said to whoever is asked: that the clock is not set.
     pub fn doubt(&self, manifest: &Manifest) -> Option<String> {
         let now = self.time.now.format("%Y-%m-%d %H:%M UTC");
-        (self.time.expiry(manifest.expires) == Expiry::CannotTell).then(|| {
-            format!("the clock of this board is not set (it says {now}), so whether {} has expired cannot be told", manifest.version)
-        })
+        (self.time.expiry(manifest.expires) == Expiry::CannotTell)
+            .then(|| format!("the clock of this board is not set (it says {now}), so whether {} has expired cannot be told", manifest.version))
     }
 
     /// Writes down what is new, if the trip may write. Without signatures nothing is remembered: whoever said it may have been anybody.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::aim::{Aim, Request, measure, policy, this_version};
+use super::aim::{About, Aim, Request, measure, policy, this_version};
+use super::belief::Believed;
 use super::proposal::Proposal;
 use super::{Trip, mirror, survey};
 use crate::error::{Code, Doing, Error, Result};
@@ -26,7 +27,8 @@ struct Remembered {
 ///
 /// # Errors
 /// The source; a release that no trusted key signed, when signatures are required.
-pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &Installed) -> Result<Option<Offer>> {
+pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: &Installed) -> Result<Option<Believed>> {
+    let wanted = &request.wanted;
     let (disk, layout, settings) = (trip.world.disk, trip.settings.layout.clone(), trip.settings);
     let bytes = durable::read(disk, &layout.offered(), 64 << 20).doing(|| format!("reading {}", layout.offered().display()))?;
     // a memory that cannot be read only costs a larger request
@@ -61,7 +63,7 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         offer.notes.iter().for_each(|note| trip.note(note.clone()));
         believe(trip, offer)?;
     }
-    Ok(offer)
+    Ok(offer.map(|offer| Believed { offer, signed: Vec::new(), doubts: Vec::new(), takes_back: None }))
 }
 
 /// Whether the release may be believed at all.
@@ -105,8 +107,8 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
     durable::make_dirs(trip.world.disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
     let installed = survey::installed(trip)?;
     let now = trip.world.clock.now();
-    let offer = match find(trip, source, &Wanted::Best, &installed) {
-        Ok(offer) => offer,
+    let believed = match find(trip, source, &Request::default(), &installed) {
+        Ok(believed) => believed,
         Err(e) => {
             trip.state.last_check_error = Some(e.message());
             mirror::refresh(trip)?;
@@ -116,9 +118,9 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
     };
     trip.state.last_check = Some(now);
     trip.state.last_check_error = None;
-    trip.state.latest = offer.as_ref().map(|o| o.manifest.version.clone());
-    trip.state.available = match &offer {
-        Some(offer) => available(trip, offer, &installed)?,
+    trip.state.latest = believed.as_ref().map(|b| b.offer.manifest.version.clone());
+    trip.state.available = match &believed {
+        Some(believed) => available(trip, believed, &installed)?,
         None => None,
     };
     mirror::refresh(trip)?;
@@ -126,12 +128,14 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
 }
 
 /// What the offer would do here; none when there is nothing to install.
-fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Option<Available>> {
+fn available(trip: &mut Trip, believed: &Believed, installed: &Installed) -> Result<Option<Available>> {
     trip.phase(Phase::Planning, "comparing with what is installed");
+    let offer = &believed.offer;
     let manifest_sha256 = Digest::of(&offer.manifest_bytes);
-    let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
+    let request = Request { dry_run: true, ..Request::default() };
     let target = Target::of_release(&offer.manifest, manifest_sha256);
-    let mut aim = Aim { action: Action::Apply, target, manifest: None, from: None, request, about: (None, None, None) };
+    let (about, takes_back) = (About::of(believed), believed.takes_back.clone());
+    let mut aim = Aim { action: Action::Apply, target, manifest: None, from: None, request, takes_back, about };
     let (facts, _) = measure(trip, installed, &aim, offer.bundle.size)?;
     let mut decided = decide(&policy(trip, &aim), installed, &aim.target, &facts);
     let mut blocked = Vec::new();
@@ -153,8 +157,7 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         Decision::Blocked(_) => None,
     };
     let manifest: &manifest::Manifest = &offer.manifest;
-    let about = (manifest.notes.clone(), manifest.changelog.clone(), manifest.released);
-    let proposal = plan.as_ref().map(|plan| Proposal::of(trip, &about, plan));
+    let proposal = plan.as_ref().map(|plan| Proposal::of(trip, &aim.about, plan));
     if let (Some(proposal), Some(_)) = (&proposal, trip.locked) {
         // only a view, and in memory: who wants it and finds none asks again
         let _ = durable::tell(trip.world.disk, &trip.settings.layout.planned(), proposal.json().to_string().as_bytes());
@@ -171,6 +174,9 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         backup: plan.as_ref().is_some_and(|p| p.backup),
         expected_offline_seconds: proposal.and_then(|p| p.expected_offline),
         earlier: between(manifest, installed.version.as_ref()),
+        signed: believed.signed.clone(),
+        doubts: believed.doubts.clone(),
+        takes_back: installed.version.clone().filter(|_| believed.takes_back.is_some()),
         blocked,
     }))
 }

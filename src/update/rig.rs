@@ -198,14 +198,14 @@ pub fn run_with(disk: &SimDisk, deed: &Deed, clock: &FakeClock, config: &str) ->
         Deed::Apply(release) => (FakeSource((*release).clone()), false),
         Deed::Force(release) => (FakeSource((*release).clone()), true),
     };
-    let request = Request { wanted: Wanted::Best, dry_run: false, download_only: false, allow_downgrade: false, force, require_manifest: None };
+    let request = Request { force, ..Request::default() };
     Ok(ended(apply::apply(&mut trip, &source, request, &mut |_| Ok(()))?))
 }
 
 /// What an apply would do.
 pub fn plan(disk: &SimDisk, release: &Made) -> crate::plan::Plan {
     with_trip(disk, |trip| {
-        let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
+        let request = Request { dry_run: true, ..Request::default() };
         match apply::apply(trip, &FakeSource(release.clone()), request, &mut |_| Ok(())) {
             Ok(Done::Planned(proposal)) => proposal.plan,
             other => panic!("no plan: {other:?}"),

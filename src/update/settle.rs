@@ -45,8 +45,8 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     carry::bury(trip, &tx, true)?;
     if let (Some(version), Some(content)) = (&tx.plan.to, &tx.plan.content) {
         // a memory that cannot be read is no reason to hold a healthy release; installs stay refused until a person looks
-        if let Ok(mut distrust) = Ledger::load(disk, &layout) {
-            distrust.confirmed(disk, &layout, version, content)?;
+        if let Ok(mut ledger) = Ledger::load(disk, &layout) {
+            ledger.confirmed(disk, &layout, version, content)?;
         }
     }
     if tx.journal.backup.is_some() {
@@ -110,9 +110,9 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
             let now = trip.world.clock.now();
             // a memory that cannot be read is not written over: until a person looks, nothing is installed at all
             match Ledger::load(disk, &layout) {
-                Ok(mut distrust) => {
+                Ok(mut ledger) => {
                     let failed = Quarantined { version, manifest_sha256: tx.plan.manifest_sha256, content, reason: reason.to_owned(), at: now };
-                    distrust.add(disk, &layout, failed)?;
+                    ledger.add(disk, &layout, failed)?;
                 }
                 Err(e) => trip.warn(e.message()),
             }
