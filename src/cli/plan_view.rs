@@ -49,6 +49,10 @@ pub fn text(voice: &Voice, proposal: &Proposal) -> String {
         let words: Vec<String> = [verb("restart", &plan.restart), verb("reload", &plan.reload)].into_iter().flatten().collect();
         line(&mut out, &format!("  services  {}", clean(&words.join("; "))));
     }
+    for command in &plan.commands {
+        let words = clean(&command.to_string()).into_owned();
+        line(&mut out, &format!("  runs      {} as root; what it does to data a rollback cannot undo", voice.paint(&words, Tone::Odd)));
+    }
     if plan.switches() {
         let words = match proposal.expected_offline {
             Some(s) => format!("about {}, as the last time", seconds(s)),

@@ -125,6 +125,7 @@ pub fn policy<'t>(trip: &Trip<'t>, aim: &Aim) -> Policy<'t> {
         channel: &settings.channel,
         restart: &settings.services.restart,
         reload: &settings.services.reload,
+        commands: settings.trust.required && settings.services.allow_commands,
         min_free: settings.min_free,
         updater: this_version(),
         allow_downgrade: aim.request.allow_downgrade,

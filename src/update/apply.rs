@@ -12,7 +12,7 @@ pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
-use super::{Report, Trip, carry, check, mirror, settle, survey};
+use super::{Report, Trip, carry, commands, check, mirror, settle, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
@@ -241,6 +241,9 @@ pub fn try_out(trip: &mut Trip, mut tx: Tx, attempt: u32) -> Result<Report> {
     // before the trial begins: one that kills the board counts
     if let Err(e) = tx.enter(trip, Stage::Trial { attempt }) {
         return settle::roll_back(trip, tx, &e.message(), false, true);
+    }
+    if let Err(failed) = commands::run(trip, &mut tx) {
+        return settle::roll_back(trip, tx, &failed.why, failed.its_fault, true);
     }
     let verdict = if tx.plan.switches() {
         let failures = trial::restart(trip, &mut tx);

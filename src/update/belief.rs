@@ -8,6 +8,7 @@ use semver::Version;
 use super::Trip;
 use crate::device::{Layout, Settings};
 use crate::error::{Doing, Error, Result};
+use crate::plan::decide::Installed;
 use crate::release::keyset::{KEYS_MAX, KeySet};
 use crate::release::manifest::SignedStep;
 use crate::release::signature::Signed;
@@ -161,6 +162,11 @@ impl Belief {
         if let Some(time) = self.time.learn(manifest.released) {
             self.ledger.learned.time = Some(time);
         }
+    }
+
+    /// The highest version that is still good, if the installed one was taken back.
+    pub fn takes_back(&self, installed: &Installed) -> Option<Version> {
+        self.ledger.learned.takes_back(installed.version.as_ref()?, installed.released).cloned()
     }
 
     /// What speaks against installing a release by itself, and should be said to whoever is asked: that the clock is not set.

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::aim::{About, Aim, Request, measure, policy, this_version};
-use super::belief::Believed;
+use super::belief::{Belief, Believed};
 use super::proposal::Proposal;
 use super::{Trip, mirror, survey};
-use crate::error::{Code, Doing, Error, Result};
+use crate::error::{Code, Doing, Result};
 use crate::event::Phase;
 use crate::plan::decide::{Installed, channel_fits};
 use crate::plan::{Action, Decision, Target, decide};
@@ -59,21 +59,22 @@ pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: 
             saved?;
         }
     }
-    if let Some(offer) = &offer {
-        offer.notes.iter().for_each(|note| trip.note(note.clone()));
-        believe(trip, offer)?;
-    }
-    Ok(offer.map(|offer| Believed { offer, signed: Vec::new(), doubts: Vec::new(), takes_back: None }))
-}
-
-/// Whether the release may be believed at all.
-fn believe(trip: &Trip, offer: &Offer) -> Result<()> {
-    if !trip.settings.trust.required {
-        return Ok(());
-    }
-    Err(Error::verification(format!("{} is not signed by a trusted key, and trust.required is true", offer.manifest.version))
-        .hint("this version of the updater cannot verify signatures yet; on a network you trust, set trust.required = false")
-        .during(Phase::Checking))
+    let Some(offer) = offer else { return Ok(None) };
+    offer.notes.iter().for_each(|note| trip.note(note.clone()));
+    let mut belief = Belief::load(trip.world, trip.settings)?;
+    let what = format!("release {} of {}", offer.manifest.version, source.name());
+    let steps = offer.manifest.trust.as_ref().map(|t| t.steps.clone()).unwrap_or_default();
+    let believed = belief.signed(&what, &offer.manifest_bytes, offer.signature.as_deref(), &steps).and_then(|signed| {
+        belief.weigh(&offer.manifest, request.allow_downgrade)?;
+        if may(&offer.manifest).is_ok() {
+            belief.accept(&offer.manifest, &signed);
+        }
+        Ok(signed)
+    });
+    belief.save(trip)?;
+    let signed = believed.map_err(|e| e.during(Phase::Checking))?;
+    let takes_back = belief.takes_back(installed);
+    Ok(Some(Believed { doubts: belief.doubt(&offer.manifest).into_iter().collect(), offer, signed, takes_back }))
 }
 
 /// Whether this device may install a release at all; what is lower or quarantined is decided later, with words.

@@ -32,6 +32,8 @@ pub mod stage;
 pub mod carry;
 /// The renames.
 pub mod switch;
+/// The release's own commands.
+pub mod commands;
 /// Restarts and health checks.
 pub mod trial;
 /// Confirmed, returned, abandoned.

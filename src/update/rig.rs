@@ -68,6 +68,11 @@ impl Outside for FakeOutside<'_> {
         self.ran.borrow_mut().push(argv.join(" "));
         Ok(Ran { status: Some(0), stdout: "active".into(), last_error: String::new() })
     }
+    fn run_content(&self, content: &[u8], name: &str, args: &[String], _: &[(&str, String)], _: Duration) -> io::Result<Ran> {
+        self.ran.borrow_mut().push(format!("{name} {}", args.join(" ")));
+        let fails = content.starts_with(b"fails");
+        Ok(Ran { status: Some(i32::from(fails)), stdout: String::new(), last_error: if fails { "the data is odd".into() } else { String::new() } })
+    }
     fn http(&self, _: &str, _: Duration) -> Result<(u16, String), String> {
         let sick = self.disk.meta(Path::new("/srv/web/sick")).ok().flatten().is_some();
         if sick || self.broken.get() { Ok((503, "sick".into())) } else { Ok((200, "ok".into())) }

@@ -74,6 +74,7 @@ impl Case {
             channel: "stable",
             restart: &self.restart,
             reload: &[],
+            commands: false,
             min_free: 0,
             updater: version("0.2.0"),
             allow_downgrade: false,
