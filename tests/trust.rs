@@ -13,6 +13,8 @@ mod commands;
 mod keys;
 #[path = "trust/recall.rs"]
 mod recall;
+#[path = "trust/rotations.rs"]
+mod rotations;
 
 use std::fs;
 use std::path::{Path, PathBuf};
