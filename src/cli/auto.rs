@@ -14,7 +14,7 @@ use crate::error::{Code, Doing, Error, Result};
 use crate::quantity::seconds;
 use crate::update::Trip;
 use crate::world::{Clock, World};
-use crate::{notify, source};
+use crate::{apart, notify};
 
 /// `auto`.
 ///
@@ -98,7 +98,7 @@ fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         let day = change::first_recover(&mut trip, voice).and_then(|()| {
             trip.announce(Some("check"));
-            days_work(&mut trip, || source::open(&board.settings, &board.clock))
+            days_work(&mut trip, || apart::open(&board.settings, &board.clock))
         });
         trip.leave();
         day.map(|day| (day, trip.state))

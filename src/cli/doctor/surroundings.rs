@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Board, Finding};
+use crate::apart;
 use crate::quantity::count;
-use crate::source::{self, Memory, Wanted};
+use crate::source::{Memory, Wanted};
+use crate::update::judge::Judging;
 use crate::update::{Trip, trial};
 
 /// How long a control command may take to say whether a unit is active.
@@ -72,8 +74,8 @@ fn services(trip: &Trip) -> Vec<Finding> {
 pub fn source(board: &Board) -> Finding {
     let mut settings = board.settings.clone();
     settings.download.timeout = settings.download.timeout.min(SOURCE_LIMIT);
-    let asked = source::open(&settings, &board.clock).and_then(|source| {
-        let offer = source.find(&Wanted::Best, &|_| Ok(()), &mut Memory::default())?;
+    let asked = apart::open(&settings, &board.clock).and_then(|source| {
+        let offer = source.find(&Wanted::Best, &mut Judging::of_channel(&settings), &mut Memory::default())?;
         Ok((source.name(), offer))
     });
     match asked {
