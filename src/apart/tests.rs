@@ -118,7 +118,7 @@ fn every_kind_has_a_number_and_a_bound() {
 }
 
 /// Answers from a list; one that is not its turn is a lie, as on the line.
-struct Said(VecDeque<(Kind, Vec<u8>)>, Vec<u8>);
+struct Said(VecDeque<Answer>, Vec<u8>);
 
 impl Answers for Said {
     fn next(&mut self, may: &[Kind]) -> Result<Kind> {
@@ -152,21 +152,24 @@ impl Unpacked for Taker {
     }
 }
 
-fn take(said: &[(Kind, Vec<u8>)], limit: u64, leaves: bool) -> (Result<u64>, Taker) {
+/// A kind, and what it says.
+type Answer = (Kind, Vec<u8>);
+
+fn take(said: &[Answer], limit: u64, leaves: bool) -> (Result<u64>, Taker) {
     let mut taker = Taker { leaves, ..Taker::default() };
     let used = intake::entries(&mut Said(said.to_vec().into(), Vec::new()), limit, &mut taker);
     (used, taker)
 }
 
-fn entry(path: &str, size: u64) -> (Kind, Vec<u8>) {
+fn entry(path: &str, size: u64) -> Answer {
     (Kind::Entry, words::pack_entry(&head(path, size), 1))
 }
 
-fn some(bytes: &[u8]) -> (Kind, Vec<u8>) {
+fn some(bytes: &[u8]) -> Answer {
     (Kind::Bytes, words::pack_bytes(2, bytes))
 }
 
-fn end(used: u64) -> (Kind, Vec<u8>) {
+fn end(used: u64) -> Answer {
     (Kind::End, used.to_le_bytes().to_vec())
 }
 
@@ -183,7 +186,7 @@ fn contents_come_whole_and_what_is_left_passes_by() {
 
 #[test]
 fn contents_that_lie_are_refused_whether_they_are_read_or_left() {
-    let table: [(&str, Vec<(Kind, Vec<u8>)>, Code); 9] = [
+    let table: [(&str, Vec<Answer>, Code); 9] = [
         ("more than was said", vec![entry("a", 2), some(b"abc")], Code::Source),
         ("more than was said, after all of it", vec![entry("a", 2), some(b"ab"), some(b"c")], Code::Source),
         ("less than was said", vec![entry("a", 4), some(b"abc"), entry("b", 1)], Code::Source),
