@@ -36,6 +36,8 @@ pub mod state;
 pub mod request;
 /// Where releases come from.
 pub mod source;
+/// The process without privileges, in which sources run.
+pub mod apart;
 /// The trip.
 pub mod update;
 /// Automatic mode: what the owner sets, what the timer runs.

@@ -195,6 +195,13 @@ pub enum Command {
     /// Take the request that waits and do what it asks for; started by the API or by its path unit, and nothing to be typed
     #[command(hide = true)]
     Request,
+    /// Speak with servers and unpack, without privileges; started by the program itself, and nothing to be typed
+    #[command(hide = true)]
+    Fetcher {
+        /// It was root that started it
+        #[arg(long)]
+        dropped: bool,
+    },
     /// The API and the web page, for a browser on this board or behind nginx
     #[command(before_help = "Examples:
   pikit-updater serve                               on the address of [api] listen

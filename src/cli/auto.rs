@@ -16,7 +16,7 @@ use crate::error::{Code, Doing, Error, Result, stopped};
 use crate::quantity::seconds;
 use crate::update::Trip;
 use crate::world::{Clock, World};
-use crate::{notify, source};
+use crate::{apart, notify};
 
 /// `auto`.
 ///
@@ -119,7 +119,7 @@ fn once(board: &Board, voice: &Voice, last: bool) -> Result<u8> {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         let day = change::first_recover(&mut trip, voice).and_then(|()| {
             trip.announce(Some("check"));
-            days_work(&mut trip, || source::open(&board.settings, &board.clock))
+            days_work(&mut trip, || apart::open(&board.settings, &board.clock))
         });
         trip.leave();
         day.map(|day| (day, trip.state))

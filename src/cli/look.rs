@@ -8,11 +8,11 @@ use super::board::Board;
 use super::progress::Progress;
 use super::status_view;
 use super::voice::{Tone, Voice, clean};
+use crate::apart;
 use crate::daily::timer;
 use crate::error::{Code, Doing, Result};
 use crate::event::Silent;
 use crate::quantity::count;
-use crate::source;
 use crate::state::Ledger;
 use crate::update::verify::Verified;
 use crate::update::{Trip, check as asking, mirror, settle, verify as comparing, view};
@@ -48,7 +48,7 @@ pub fn status(globals: &Globals, voice: &Voice) -> Result<u8> {
 /// The source, the lock.
 pub fn check(globals: &Globals, voice: &Voice, exit_code: bool) -> Result<u8> {
     let board = Board::to_change(globals)?;
-    let source = source::open(&board.settings, &board.clock)?;
+    let source = apart::open(&board.settings, &board.clock)?;
     let locked = board.lock()?;
     let mut progress = Progress::new(voice);
     let mut silent = Silent;

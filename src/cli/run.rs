@@ -31,6 +31,7 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Notify { what: Notify::Test } => auto::notify_test(globals, voice),
         Command::Doctor { offline, reset_time } => doctor::run(globals, voice, *offline, *reset_time),
         Command::Request => request::run(globals, voice),
+        Command::Fetcher { dropped } => crate::apart::serve(*dropped),
         Command::Serve(asked) => serve::run(globals, voice, asked),
         Command::Token { new } => serve::token(globals, voice, *new),
         Command::Demo(demo) => match &demo.part {

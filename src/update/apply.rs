@@ -12,7 +12,7 @@ pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
-use super::{Report, Trip, carry, commands, check, mirror, settle, survey};
+use super::{Report, Trip, carry, check, commands, mirror, settle, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
@@ -334,6 +334,9 @@ fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installe
     let (mut fetched, mut written) = (0, 0);
     fetch::fetch(trip, from, missing, &mut fetched, &mut written).map_err(|e| e.during(Phase::Downloading))?;
     disk.sync_fs(&home).doing(|| format!("syncing {}", home.display()))?;
+    if let Some(signature) = &offer.signature {
+        durable::save(disk, &home.join(manifest::SIGNATURE_NAME), signature, 0o600).doing(|| format!("writing {}", home.display()))?;
+    }
     // last: with it, all that it needs is here
     durable::save(disk, &home.join(manifest::NAME), &offer.manifest_bytes, 0o600).doing(|| format!("writing {}", home.display()))?;
     let mut report = Report::up_to_date(Action::Apply, installed.version.clone());

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::aim::{About, Aim, Request, measure, policy, this_version};
+use super::aim::{About, Aim, Request, measure, policy};
 use super::belief::{Belief, Believed};
+use super::judge::Judging;
 use super::proposal::Proposal;
 use super::{Trip, mirror, survey};
 use crate::error::{Code, Doing, Result};
 use crate::event::Phase;
-use crate::plan::decide::{Installed, channel_fits};
+use crate::plan::decide::Installed;
 use crate::plan::{Action, Decision, Target, decide};
 use crate::release::earlier::Earlier;
-use crate::release::manifest::this_arch;
 use crate::release::{Digest, Manifest, manifest};
-use crate::source::{Memory, Offer, Source, Wanted};
+use crate::source::{BundleRef, Candidate, Judge, Memory, Offer, SIGNATURE_MAX, Source, Verdict};
 use crate::state::status::{self, Available};
 use crate::world::durable;
 
@@ -37,19 +37,20 @@ pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: 
         known = Remembered { source: source.name(), memory: Memory::default() };
     }
     let before = known.memory.clone();
-    let here = installed.version.clone();
-    let may = |m: &Manifest| may_install(&settings.product, &settings.channel, here.as_ref(), m);
-    let offer = match source.find(wanted, &may, &mut known.memory) {
-        Ok(offer) => offer,
-        Err(e) if e.code == Code::Source => match downloaded(trip, wanted, &may) {
+    let mut judge = Judging::new(Belief::load(trip.world, settings)?, settings, request, installed);
+    let found = match source.find(wanted, &mut judge, &mut known.memory) {
+        Err(e) if e.code == Code::Source => match downloaded(trip, &mut judge) {
             Some(offer) => {
                 trip.warn(format!("{}; going on with {}, which was downloaded before", e.message(), offer.manifest.version));
-                Some(offer)
+                Ok(Some(offer))
             }
-            None => return Err(e.during(Phase::Checking)),
+            None => Err(e),
         },
-        Err(e) => return Err(e.during(Phase::Checking)),
+        found => found,
     };
+    // what was learned on the way holds whatever became of the question: other keys, a recall
+    judge.belief.save(trip)?;
+    let offer = found.map_err(|e| e.during(Phase::Checking))?;
     if known.memory != before {
         let saved = durable::make_dirs(disk, &layout.state_dir(), 0o755)
             .doing(|| format!("making {}", layout.state_dir().display()))
@@ -61,41 +62,7 @@ pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: 
     }
     let Some(offer) = offer else { return Ok(None) };
     offer.notes.iter().for_each(|note| trip.note(note.clone()));
-    let mut belief = Belief::load(trip.world, trip.settings)?;
-    let what = format!("release {} of {}", offer.manifest.version, source.name());
-    let steps = offer.manifest.trust.as_ref().map(|t| t.steps.clone()).unwrap_or_default();
-    let believed = belief.signed(&what, &offer.manifest_bytes, offer.signature.as_deref(), &steps).and_then(|signed| {
-        belief.weigh(&offer.manifest, request.allow_downgrade)?;
-        if may(&offer.manifest).is_ok() {
-            belief.accept(&offer.manifest, &signed);
-        }
-        Ok(signed)
-    });
-    belief.save(trip)?;
-    let signed = believed.map_err(|e| e.during(Phase::Checking))?;
-    let takes_back = belief.takes_back(installed);
-    Ok(Some(Believed { doubts: belief.doubt(&offer.manifest).into_iter().collect(), offer, signed, takes_back }))
-}
-
-/// Whether this device may install a release at all; what is lower or quarantined is decided later, with words.
-fn may_install(product: &str, channel: &str, here: Option<&semver::Version>, offered: &Manifest) -> Result<(), String> {
-    let requires = &offered.requires;
-    if offered.product.as_ref().is_some_and(|p| p != product) {
-        return Err("it is of another product".into());
-    }
-    if !channel_fits(channel, offered.channel.as_deref(), Some(&offered.version)) {
-        return Err(format!("it is not of the channel {channel}"));
-    }
-    if !requires.arch.is_empty() && !requires.arch.iter().any(|a| a == this_arch()) {
-        return Err(format!("it is not for {}", this_arch()));
-    }
-    if requires.updater.as_ref().is_some_and(|r| !r.matches(&this_version())) {
-        return Err("it needs another version of the updater".into());
-    }
-    match (&requires.from, here) {
-        (Some(required), Some(here)) if !required.matches(here) && offered.version != *here => Err(format!("it can replace {required} only")),
-        _ => Ok(()),
-    }
+    Ok(Some(judge.believed(offer, installed)))
 }
 
 /// Asks the source and writes what it offers into the state. With `remember` false nothing is written.
@@ -191,19 +158,19 @@ fn between(manifest: &Manifest, installed: Option<&semver::Version>) -> Vec<Earl
     missed
 }
 
-/// Of what `--download-only` left: the manifest of the wanted or the highest version.
-fn downloaded(trip: &Trip, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>) -> Option<Offer> {
+/// Of what `--download-only` left: the highest version that may be taken. It is believed no more than what the source says.
+fn downloaded(trip: &Trip, judge: &mut dyn Judge) -> Option<Offer> {
     let (disk, home) = (trip.world.disk, trip.settings.layout.fetched());
     let names = disk.list(&home).ok()?;
     let offers = names.iter().filter_map(|name| {
-        let bytes = durable::read(disk, &home.join(name).join(manifest::NAME), manifest::SIZE_MAX).ok()??;
-        let manifest = Manifest::parse(&bytes).ok()?;
-        let fits = match wanted {
-            Wanted::Best => may(&manifest).is_ok(),
-            Wanted::Exact(version) => manifest.version == *version,
-        };
-        let bundle = crate::source::BundleRef { at: home.join(name).display().to_string(), size: None };
-        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle, notes: Vec::new() })
+        let read = |what: &str, limit| durable::read(disk, &home.join(name).join(what), limit).ok()?;
+        let bytes = read(manifest::NAME, manifest::SIZE_MAX)?;
+        let (signature, at) = (read(manifest::SIGNATURE_NAME, SIGNATURE_MAX), home.join(name).display().to_string());
+        // the keys that it is checked by are those that are known: what it says of keys was heard when it was downloaded
+        let shown =
+            Candidate { name: &at, manifest: &bytes, signature: signature.as_deref(), tag: None, flagged: false, handed: true, look_only: false, steps: &[] };
+        let Ok(Verdict::Take(manifest)) = judge.judge(&shown) else { return None };
+        Some(Offer { manifest_bytes: bytes, signature, manifest: *manifest, bundle: BundleRef { at, size: None }, notes: Vec::new() })
     });
     offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
 }

@@ -24,6 +24,8 @@ pub mod belief;
 pub mod aim;
 /// What is about to be done.
 pub mod proposal;
+/// Whether a release is believed, and for this device.
+pub mod judge;
 /// Asking the source.
 pub mod check;
 /// Building and sealing what the switch needs.

@@ -16,8 +16,8 @@ use crate::device::{Layout, Settings};
 use crate::error::Result;
 use crate::event::Silent;
 use crate::release::Digest;
-use crate::release::manifest::{self, Manifest};
-use crate::source::{Body, BundleRef, Memory, Offer, Source, Wanted};
+use crate::release::manifest;
+use crate::source::{Body, BundleRef, Candidate, Judge, Memory, Offer, Source, Unpacked, Verdict, Wanted, unpack};
 use crate::world::lock::Locked;
 use crate::world::outside::{Letter, Ran};
 use crate::world::sim::{Dumped, SimDisk};
@@ -118,14 +118,20 @@ impl Source for FakeSource {
     fn name(&self) -> String {
         "the test".into()
     }
-    fn find(&self, _: &Wanted, _: &dyn Fn(&Manifest) -> Result<(), String>, _: &mut Memory) -> Result<Option<Offer>> {
-        let manifest = Manifest::parse(&self.0.manifest).unwrap();
+    fn find(&self, _: &Wanted, judge: &mut dyn Judge, _: &mut Memory) -> Result<Option<Offer>> {
+        let manifest = &self.0.manifest;
+        let shown = Candidate { name: "the test's", manifest, signature: None, tag: None, flagged: false, handed: true, look_only: false, steps: &[] };
+        let manifest = match judge.judge(&shown)? {
+            Verdict::Take(manifest) => *manifest,
+            Verdict::NotForUs(_) => return Ok(None),
+            Verdict::Wrong(error) => return Err(error),
+        };
         let bundle = BundleRef { at: "bundle".into(), size: Some(self.0.bundle.len() as u64) };
         Ok(Some(Offer { manifest_bytes: self.0.manifest.clone(), signature: None, manifest, bundle, notes: vec![] }))
     }
-    fn bundle(&self, _: &BundleRef, from: u64, _: Option<&str>) -> Result<Body<'_>> {
+    fn unpack(&self, _: &BundleRef, from: u64, _: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
         let bytes = self.0.bundle[from as usize..].to_vec();
-        Ok(Body { reader: Box::new(io::Cursor::new(bytes)), start: from, total: Some(self.0.bundle.len() as u64), validator: None })
+        unpack::body(Body { reader: Box::new(io::Cursor::new(bytes)), start: from, total: Some(self.0.bundle.len() as u64), validator: None }, to)
     }
 }
 

@@ -250,7 +250,12 @@ fn endless_data_is_not_read() {
     let entry = |n: usize| format!(r#"{{"path":"web/{n}","sha256":"{:064}"}}"#, n);
     let many: Vec<String> = (0..100_001).map(entry).collect();
     hostile(format!(r#"{{"version":"1.1.0","files":[{}]}}"#, many.join(",")).as_bytes(), "100,001 files", "100000 is the most");
-    for (path, says) in [("x".repeat(256), "longer than 255"), ("x/".repeat(2100) + "x", "longer than 4096"), ("../../etc/passwd".into(), ".."), ("/etc/passwd".into(), "absolute")] {
+    for (path, says) in [
+        ("x".repeat(256), "longer than 255"),
+        ("x/".repeat(2100) + "x", "longer than 4096"),
+        ("../../etc/passwd".into(), ".."),
+        ("/etc/passwd".into(), "absolute"),
+    ] {
         let text = format!(r#"{{"version":"1.1.0","files":[{{"path":"{path}","sha256":"{:064}"}}]}}"#, 0);
         hostile(text.as_bytes(), &path, says);
     }

@@ -11,10 +11,7 @@ struct Dynasty {
 
 fn dynasty(first: &Key) -> Dynasty {
     let (second, third) = (Key::new(), Key::new());
-    let steps = vec![
-        maintainer::step(2, &[&second], 1, &[first, &second]),
-        maintainer::step(3, &[&third], 1, &[&second, &third]),
-    ];
+    let steps = vec![maintainer::step(2, &[&second], 1, &[first, &second]), maintainer::step(3, &[&third], 1, &[&second, &third])];
     Dynasty { second, third, steps }
 }
 

@@ -20,7 +20,10 @@ fn boards_above_it_return_without_any_flag_although_the_bad_release_is_still_the
     let ran = board.ok(&["check"]);
     assert!(ran.out.contains("1.1.0 was taken back by its maintainer"), "{}", ran.out);
     let state = board.status();
-    assert_eq!((&state["update_available"], &state["available"]["version"], &state["available"]["takes_back"]), (&json!(true), &json!("1.0.0"), &json!("1.1.0")));
+    assert_eq!(
+        (&state["update_available"], &state["available"]["version"], &state["available"]["takes_back"]),
+        (&json!(true), &json!("1.0.0"), &json!("1.1.0"))
+    );
     board.ok(&["apply", "-y"]);
     assert_eq!(board.installed(), "1.0.0");
     // and stay there

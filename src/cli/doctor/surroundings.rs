@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::super::args::Globals;
 use super::{Board, Finding};
+use crate::apart;
 use crate::error::Result;
 use crate::quantity::count;
-use crate::source::{self, Memory, Wanted};
+use crate::source::{Memory, Wanted};
 use crate::state::Ledger;
 use crate::trust::Sync;
 use crate::update::belief::Belief;
+use crate::update::judge::Judging;
 use crate::update::{Trip, trial};
 
 /// How long a control command may take to say whether a unit is active.
@@ -97,8 +99,9 @@ fn services(trip: &Trip) -> Vec<Finding> {
 pub fn source(board: &Board) -> Finding {
     let mut settings = board.settings.clone();
     settings.download.timeout = settings.download.timeout.min(SOURCE_LIMIT);
-    let asked = source::open(&settings, &board.clock).and_then(|source| {
-        let offer = source.find(&Wanted::Best, &|_| Ok(()), &mut Memory::default())?;
+    let asked = apart::open(&settings, &board.clock).and_then(|source| {
+        let mut judge = Judging::of_channel(Belief::load(board.world(), &settings)?, &settings);
+        let offer = source.find(&Wanted::Best, &mut judge, &mut Memory::default())?;
         Ok((source.name(), offer))
     });
     match asked {
