@@ -103,6 +103,18 @@ pub struct Journal {
     pub failing_before: Vec<String>,
     /// When the first rename was due: seconds offline count from here.
     pub switched: Option<DateTime<Utc>>,
+    /// The release's own commands: how many have ended, and whether the next one has begun.
+    #[serde(default)]
+    pub commands: Commands,
+}
+
+/// How far the commands of a release are. None is ever run twice: what it did to data, nobody knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// How many have ended well.
+    pub done: usize,
+    /// Whether the next one has begun.
+    pub running: bool,
 }
 
 impl Journal {
@@ -213,6 +225,9 @@ pub fn recovery(read: &Read, found: &[Finding]) -> Recovery {
         Stage::Switching if found.iter().all(|f| f.side == Side::Old || f.way_back) => {
             Recovery::ReturnToOld { reason: "the switch was interrupted and what had been staged is not whole".into(), quarantine: false }
         }
+        Stage::Trial { .. } if all(Side::New) && journal.commands.running => {
+            Recovery::ReturnToOld { reason: "a command of the release was interrupted, and none is run twice".into(), quarantine: false }
+        }
         Stage::Trial { attempt } if all(Side::New) => {
             if *attempt < ATTEMPTS {
                 Recovery::RunTrial { attempt: attempt + 1 }
@@ -247,6 +262,7 @@ mod tests {
             backup: None,
             failing_before: vec![],
             switched: None,
+            commands: Commands::default(),
         }
     }
 

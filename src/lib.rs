@@ -18,6 +18,8 @@ pub mod event;
 pub mod error;
 /// Facts about releases: manifest, bundle, digests.
 pub mod release;
+/// What is believed, and what was learned: pure.
+pub mod trust;
 /// Records that carry their own checksum.
 pub mod record;
 /// Facts about this board: config and layout.
@@ -34,6 +36,8 @@ pub mod state;
 pub mod request;
 /// Where releases come from.
 pub mod source;
+/// The process without privileges, in which sources run.
+pub mod apart;
 /// The trip.
 pub mod update;
 /// Automatic mode: what the owner sets, what the timer runs.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const UPHILL: &[(&str, &str, &str)] = &[];
 
 /// Where effects may be: the doors to the board, the sources, the API, and the commands that are programs of their own.
-const EFFECTS: [&str; 6] = ["world", "source", "publish", "api", "demo", "cli"];
+const EFFECTS: [&str; 7] = ["world", "source", "apart", "publish", "api", "demo", "cli"];
 
 /// Reaching past the doors. `std::net`'s addresses and `std::process::ExitCode` are plain values.
 const REACHING: [&str; 7] = ["std::fs", "std::process", "std::net", "SystemTime", "Utc::now", "Local::now", "Instant::now"];

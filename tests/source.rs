@@ -15,9 +15,20 @@ use chrono::{DateTime, Utc};
 use liar::{Answer, Fault, Gitea, Liar, Release};
 use pikit_updater::device::{Layout, settings::Settings};
 use pikit_updater::error::{Code, Error};
+use pikit_updater::plan::decide::Installed;
 use pikit_updater::release::Manifest;
-use pikit_updater::source::{self, BundleRef, Memory, Offer, Source, Wanted, read_error};
+use pikit_updater::release::bundle::Head;
+use pikit_updater::source::{
+    self, BundleRef, Candidate, Here, Input, Judge, Line, Memory, Network, Offer, Source, Start, Unpacked, Verdict, Wanted, read_error,
+};
+use pikit_updater::update::aim::Request;
+use pikit_updater::update::belief::Belief;
+use pikit_updater::update::judge::Judging;
 use pikit_updater::world::Clock;
+use pikit_updater::world::World;
+use pikit_updater::world::clock::RealClock;
+use pikit_updater::world::outside::RealOutside;
+use pikit_updater::world::real::RealDisk;
 
 /// Real time that can be made to run faster; sleeping costs nothing and is remembered.
 struct TestClock {
@@ -59,7 +70,7 @@ impl Clock for TestClock {
 }
 
 fn settings(source: &str, more: &str) -> Settings {
-    let text = format!("product = \"pikit\"\n[source]\n{source}\n[download]\ntimeout = \"400ms\"\n{more}\n");
+    let text = format!("product = \"pikit\"\n[source]\n{source}\n[download]\ntimeout = \"400ms\"\n{more}\n[trust]\nrequired = false\n");
     Settings::parse(&text, &Layout::new("/")).unwrap()
 }
 
@@ -101,8 +112,73 @@ fn any(_: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
+/// The judge of a device that has nothing installed and asks nobody to sign.
+fn judging<'s>(settings: &'s Settings, wanted: &Wanted) -> Judging<'s> {
+    let (disk, clock) = (RealDisk::new(Vec::new()), RealClock::new());
+    let belief = Belief::load(World { disk: &disk, outside: &RealOutside, clock: &clock }, settings).unwrap();
+    Judging::new(belief, settings, &Request { wanted: wanted.clone(), ..Request::default() }, &Installed::default())
+}
+
+/// The program's own judge, and beyond that a test's word on who may install what.
+struct Strict<'s> {
+    judge: Judging<'s>,
+    may: &'s dyn Fn(&Manifest) -> Result<(), String>,
+    /// Tags and versions in the order shown; `?`: only to be looked at.
+    shown: Vec<String>,
+}
+
+impl Judge for Strict<'_> {
+    fn judge(&mut self, candidate: &Candidate) -> Result<Verdict, Error> {
+        self.shown.push(format!("{}{}", candidate.tag.map(ToString::to_string).unwrap_or_default(), if candidate.look_only { "?" } else { "" }));
+        Ok(match self.judge.judge(candidate)? {
+            Verdict::Take(manifest) if (self.may)(&manifest).is_err() => Verdict::NotForUs(manifest.version),
+            verdict => verdict,
+        })
+    }
+}
+
+fn find(
+    settings: &Settings,
+    source: &dyn Source,
+    wanted: &Wanted,
+    may: &dyn Fn(&Manifest) -> Result<(), String>,
+    memory: &mut Memory,
+) -> Result<Option<Offer>, Error> {
+    source.find(wanted, &mut Strict { judge: judging(settings, wanted), may, shown: Vec::new() }, memory)
+}
+
 fn best(settings: &Settings) -> Result<Option<Offer>, Error> {
-    source::open(settings, &TestClock::new())?.find(&Wanted::Best, &any, &mut Memory::default())
+    find(settings, source::open(settings, &TestClock::new())?.as_ref(), &Wanted::Best, &any, &mut Memory::default())
+}
+
+/// A source whose bytes can be read as they come.
+fn network<'a>(settings: &Settings, clock: &'a TestClock) -> Result<Box<dyn Network + 'a>, Error> {
+    Line::of(settings)?.expect("it is on the network").open(clock)
+}
+
+/// Takes everything.
+#[derive(Default)]
+struct All {
+    start: Option<Start>,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Unpacked for All {
+    fn start(&mut self, start: &Start) -> Result<u64, Error> {
+        self.start = Some(start.clone());
+        Ok(1 << 30)
+    }
+    fn entry(&mut self, head: &Head, content: &mut dyn Read, _: &Cell<u64>) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(|e| read_error(e, || "reading".into()))?;
+        self.files.push((head.path.to_string(), bytes));
+        Ok(())
+    }
+}
+
+fn unpack(source: &dyn Source, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<All, Error> {
+    let mut all = All::default();
+    source.unpack(bundle, from, validator, &mut all).map(|_| all)
 }
 
 fn best_version(settings: &Settings) -> String {
@@ -124,7 +200,7 @@ fn says(error: Error, code: Code, what: &str, hint: &str) -> Error {
 /// Downloads `/b` of a server.
 fn download(liar: &Liar, clock: &TestClock, more: &str, from: u64, validator: Option<&str>, size: Option<u64>) -> Result<(u64, Vec<u8>), Error> {
     let settings = settings(&format!("url = \"{}/\"", liar.url), more);
-    let source = source::open(&settings, clock)?;
+    let source = network(&settings, clock)?;
     let mut body = source.bundle(&BundleRef { at: format!("{}/b", liar.url), size }, from, validator)?;
     let mut bytes = Vec::new();
     body.reader.read_to_end(&mut bytes).map_err(|e| read_error(e, || "reading".into()))?;
@@ -189,9 +265,9 @@ fn a_release_that_this_device_may_not_install_gives_way_to_the_next_lower() {
     let clock = TestClock::new();
     let source = source::open(&settings, &clock).unwrap();
     let old = |m: &Manifest| if m.version.minor < 2 { Ok(()) } else { Err("too new".to_owned()) };
-    let offer = source.find(&Wanted::Best, &old, &mut Memory::default()).unwrap().unwrap();
-    assert_eq!(offer.manifest.version.to_string(), "1.1.0");
-    assert!(source.find(&Wanted::Best, &|_| Err("no".into()), &mut Memory::default()).unwrap().is_none());
+    let find = |may| find(&settings, source.as_ref(), &Wanted::Best, may, &mut Memory::default()).unwrap();
+    assert_eq!(find(&old).unwrap().manifest.version.to_string(), "1.1.0");
+    assert!(find(&|_| Err("no".into())).is_none());
 }
 
 #[test]
@@ -232,7 +308,7 @@ fn a_named_release_is_found_under_both_spellings_of_its_tag() {
     let settings = gitea(&liar);
     let clock = TestClock::new();
     let source = source::open(&settings, &clock).unwrap();
-    let exact = |v: &str| source.find(&Wanted::Exact(v.parse().unwrap()), &|_| Err("not asked".into()), &mut Memory::default());
+    let exact = |v: &str| find(&settings, source.as_ref(), &Wanted::Exact(v.parse().unwrap()), &any, &mut Memory::default());
     for version in ["1.2.0", "1.1.0", "2.0.0-beta.1"] {
         assert_eq!(exact(version).unwrap().unwrap().manifest.version.to_string(), version);
     }
@@ -249,7 +325,8 @@ fn a_second_check_costs_one_request_and_notices_every_change() {
     let mut check = |may: &dyn Fn(&Manifest) -> Result<(), String>| {
         // memory goes through the disk
         memory = serde_json::from_slice(&serde_json::to_vec(&memory).unwrap()).unwrap();
-        let offer = source::open(&settings, &clock).unwrap().find(&Wanted::Best, may, &mut memory).unwrap().unwrap();
+        let source = source::open(&settings, &clock).unwrap();
+        let offer = find(&settings, source.as_ref(), &Wanted::Best, may, &mut memory).unwrap().unwrap();
         (offer.manifest.version.to_string(), offer.manifest_bytes, liar.take_requests().len())
     };
     set(vec![complete("v1.2.0"), complete("v1.1.0"), complete("v1.0.0")]);
@@ -276,9 +353,9 @@ fn an_etag_of_the_list_is_used_when_the_server_gives_one() {
     let list = r#"[{"id":1,"tag_name":"v1.2.0","assets":[{"id":1,"name":"manifest.json"},{"id":2,"name":"x.tar.gz","size":3}]}]"#;
     liar.file("/api/v1/repos/owner/pi-kit/releases", list);
     let source = source::open(&settings, &clock).unwrap();
-    source.find(&Wanted::Best, &any, &mut memory).unwrap().unwrap();
+    find(&settings, source.as_ref(), &Wanted::Best, &any, &mut memory).unwrap().unwrap();
     liar.take_requests();
-    let offer = source.find(&Wanted::Best, &any, &mut memory).unwrap().unwrap();
+    let offer = find(&settings, source.as_ref(), &Wanted::Best, &any, &mut memory).unwrap().unwrap();
     let requests = liar.requests();
     assert_eq!((requests.len(), requests[0].header("if-none-match").is_some()), (1, true));
     assert_eq!(offer.bundle.size, Some(3));
@@ -297,6 +374,54 @@ fn a_server_with_a_wrong_idea_of_its_name_is_asked_under_the_configured_one() {
     assert!(offer.bundle.at.starts_with(&liar.url));
 }
 
+#[test]
+fn the_release_whose_manifest_was_made_last_is_looked_at_first_and_costs_nothing_the_second_time() {
+    let liar = Liar::start();
+    // listed first is made last
+    liar.releases([complete("v1.1.0"), complete("v1.3.0"), complete("v1.2.0")]);
+    let settings = gitea(&liar);
+    let clock = TestClock::new();
+    let source = source::open(&settings, &clock).unwrap();
+    let mut memory = Memory::default();
+    for requests in [5, 1] {
+        let mut judge = Strict { judge: judging(&settings, &Wanted::Best), may: &any, shown: Vec::new() };
+        let offer = source.find(&Wanted::Best, &mut judge, &mut memory).unwrap().unwrap();
+        assert_eq!((offer.manifest.version.to_string().as_str(), judge.shown), ("1.3.0", vec!["1.1.0?".to_owned(), "1.3.0".to_owned()]));
+        assert_eq!(liar.take_requests().len(), requests);
+    }
+}
+
+#[test]
+fn what_the_judge_does_not_believe_is_not_remembered() {
+    struct Never;
+    impl Judge for Never {
+        fn judge(&mut self, candidate: &Candidate) -> Result<Verdict, Error> {
+            Ok(Verdict::Wrong(Error::verification(format!("{} is not signed", candidate.name))))
+        }
+    }
+    let liar = Liar::start();
+    liar.releases([complete("v1.0.0")]);
+    liar.file("/kit/manifest.json", manifest("1.4.0")).file("/kit/pikit-1.4.0.tar.gz", "bundle");
+    for (settings, name) in [(gitea(&liar), "release v1.0.0 of http"), (url(&liar), "/kit/manifest.json is not signed")] {
+        let clock = TestClock::new();
+        let mut memory = Memory::default();
+        let error = source::open(&settings, &clock).unwrap().find(&Wanted::Best, &mut Never, &mut memory).unwrap_err();
+        says(error, Code::Verification, name, "");
+        assert!(!memory.0.contains("of 1.0.0") && !memory.0.contains("of 1.4.0"), "{}", memory.0);
+    }
+}
+
+#[test]
+fn small_files_that_come_drop_by_drop_end_after_a_quarter_of_an_hour() {
+    let liar = Liar::start();
+    liar.answer("/kit/manifest.json", Answer::file(noise(100_000)).fault(Fault::Trickle(Duration::from_millis(1))));
+    let settings = settings(&format!("url = \"{}/kit/\"", liar.url), "min_speed = \"0\"");
+    // a quarter of an hour is a second long
+    let clock = TestClock { speed: 900, ..TestClock::new() };
+    let found = find(&settings, source::open(&settings, &clock).unwrap().as_ref(), &Wanted::Best, &any, &mut Memory::default());
+    says(found.unwrap_err(), Code::Source, "did not come within 15 min", "try again later");
+}
+
 // ---- the token
 
 #[test]
@@ -311,8 +436,9 @@ fn the_token_goes_to_the_configured_server_and_nowhere_else() {
 
     let settings = gitea_with(&liar, &format!("token_file = \"{}\"", token.display()), "");
     let clock = TestClock::new();
-    let source = source::open(&settings, &clock).unwrap();
-    let offer = source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap().unwrap();
+    let source = network(&settings, &clock).unwrap();
+    let judge = &mut Strict { judge: judging(&settings, &Wanted::Best), may: &any, shown: Vec::new() };
+    let offer = source.find(&Wanted::Best, judge, &mut Memory::default()).unwrap().unwrap();
     assert!(liar.requests().iter().all(|r| r.header("authorization") == Some("token geheim")));
     // the manifest's bundle has 50000 bytes there and 6 here: ask without the size
     let mut body = source.bundle(&BundleRef { size: None, ..offer.bundle }, 0, None).unwrap();
@@ -386,7 +512,7 @@ fn nobody_there_and_no_such_name_are_said_at_once() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let clock = TestClock::new();
     let settings = settings(&format!("url = \"http://127.0.0.1:{port}/\""), "");
-    let found = source::open(&settings, &clock).unwrap().find(&Wanted::Best, &any, &mut Memory::default());
+    let found = find(&settings, source::open(&settings, &clock).unwrap().as_ref(), &Wanted::Best, &any, &mut Memory::default());
     says(found.unwrap_err(), Code::Source, "refused the connection", "not running");
     assert_eq!(clock.slept.get(), Duration::ZERO);
 }
@@ -410,7 +536,8 @@ fn a_busy_server_is_given_the_time_it_asks_for() {
         liar.answers(list, answers).take_requests();
         let settings = gitea(&liar);
         let clock = TestClock::new();
-        assert!(source::open(&settings, &clock).unwrap().find(&Wanted::Best, &any, &mut Memory::default()).unwrap().is_none());
+        let source = source::open(&settings, &clock).unwrap();
+        assert!(find(&settings, source.as_ref(), &Wanted::Best, &any, &mut Memory::default()).unwrap().is_none());
         assert_eq!(liar.requests().len(), tries);
         assert!(seconds.contains(&clock.slept.get().as_secs()), "{:?} is not in {seconds:?}", clock.slept.get());
     }
@@ -432,9 +559,10 @@ fn a_wish_to_stop_is_heard_while_the_line_is_silent() {
     let settings = Settings { download: pikit_updater::device::settings::Download { timeout: Duration::from_secs(60), ..patient }, ..url(&liar) };
     let clock = TestClock::stopping_after(200);
     let source = source::open(&settings, &clock).unwrap();
-    says(source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap_err(), Code::Cancelled, "stopped before anything changed", "what was fetched is kept");
+    let found = find(&settings, source.as_ref(), &Wanted::Best, &any, &mut Memory::default());
+    says(found.unwrap_err(), Code::Cancelled, "stopped before anything changed", "what was fetched is kept");
     let clock = TestClock::stopping_after(200);
-    let source = source::open(&settings, &clock).unwrap();
+    let source = network(&settings, &clock).unwrap();
     let mut body = source.bundle(&BundleRef { at: format!("{}/b", liar.url), size: None }, 0, None).unwrap();
     let error = body.reader.read_to_end(&mut Vec::new()).unwrap_err();
     says(read_error(error, || "reading".into()), Code::Cancelled, "stopped before anything changed", "");
@@ -518,7 +646,7 @@ fn a_download_is_resumed_across_runs_if_the_file_is_the_same() {
     liar.file("/b", bytes.clone());
     let settings = settings(&format!("url = \"{}/\"", liar.url), "");
     let clock = TestClock::new();
-    let source = source::open(&settings, &clock).unwrap();
+    let source = network(&settings, &clock).unwrap();
     let at = BundleRef { at: format!("{}/b", liar.url), size: None };
     let body = source.bundle(&at, 0, None).unwrap();
     assert_eq!((body.start, body.total), (0, Some(100_000)));
@@ -589,7 +717,7 @@ fn a_static_server_is_asked_cheaply_and_its_late_signature_is_seen() {
     let clock = TestClock::new();
     let source = source::open(&settings, &clock).unwrap();
     let mut memory = Memory::default();
-    let mut find = |wanted: &Wanted| source.find(wanted, &any, &mut memory);
+    let mut find = |wanted: &Wanted| find(&settings, source.as_ref(), wanted, &any, &mut memory);
     let first = find(&Wanted::Best).unwrap().unwrap();
     assert_eq!((first.signature, first.manifest_bytes), (None, manifest("1.4.0").into_bytes()));
     assert_eq!(first.bundle.at, format!("{}/kit/pikit-1.4.0.tar.gz", liar.url));
@@ -612,6 +740,20 @@ fn a_static_server_is_asked_cheaply_and_its_late_signature_is_seen() {
 
 // ---- folders, files, pipes
 
+/// A gzip member with one entry, and no end of the archive.
+fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(name).unwrap();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(header.as_bytes()).unwrap();
+    gz.write_all(bytes).unwrap();
+    gz.write_all(&vec![0; bytes.len().next_multiple_of(512) - bytes.len()]).unwrap();
+    gz.finish().unwrap()
+}
+
 fn bundle(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in entries {
@@ -625,36 +767,46 @@ fn bundle(entries: &[(&str, &[u8])]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
+fn nowhere() -> Settings {
+    settings("dir = \"/nowhere\"", "")
+}
+
 fn from<'a>(path: &Path, clock: &'a TestClock) -> Box<dyn Source + 'a> {
-    source::open_from(path, &settings("dir = \"/nowhere\"", ""), clock).unwrap()
+    source::open_from(path, &nowhere(), Box::new(Here(clock))).unwrap()
 }
 
 #[test]
 fn a_folder_holds_one_release_or_one_in_each_subfolder() {
     let clock = TestClock::new();
     let folder = Folder::new();
-    let find = |wanted: &Wanted| from(&folder.0, &clock).find(wanted, &any, &mut Memory::default());
+    let find = |wanted: &Wanted| find(&nowhere(), from(&folder.0, &clock).as_ref(), wanted, &any, &mut Memory::default());
     says(find(&Wanted::Best).unwrap_err(), Code::Source, "holds no manifest.json", "side by side");
+    let two = [member("a", &noise(1000)), bundle(&[("b", b"b")])].concat();
+    let second = member("a", &noise(1000)).len() as u64;
     for version in ["1.9.0", "1.10.0", "2.0.0-beta.1"] {
         folder.file(&format!("{version}/manifest.json"), manifest(version));
-        folder.file(&format!("{version}/pikit-{version}.tar.gz"), noise(1000));
+        folder.file(&format!("{version}/pikit-{version}.tar.gz"), &two);
     }
     folder.file("1.11.0/manifest.json", manifest("1.11.0"));
     folder.file("broken/manifest.json", "{");
     let offer = find(&Wanted::Best).unwrap().unwrap();
-    assert_eq!((offer.manifest.version.to_string().as_str(), offer.bundle.size, offer.notes.len()), ("1.10.0", Some(1000), 2));
+    assert_eq!((offer.manifest.version.to_string().as_str(), offer.bundle.size, offer.notes.len()), ("1.10.0", Some(two.len() as u64), 2));
     assert_eq!(find(&Wanted::Exact("1.9.0".parse().unwrap())).unwrap().unwrap().manifest.version.to_string(), "1.9.0");
     says(find(&Wanted::Exact("5.0.0".parse().unwrap())).unwrap_err(), Code::Source, "has no release 5.0.0", "1.10.0");
     let source = from(&folder.0, &clock);
-    let mut body = source.bundle(&offer.bundle, 900, None).unwrap();
-    let mut rest = Vec::new();
-    body.reader.read_to_end(&mut rest).unwrap();
-    assert!(body.start == 900 && rest == noise(1000)[900..]);
-    assert_eq!(source.bundle(&offer.bundle, 900, Some("other")).unwrap().start, 0);
+    let all = unpack(source.as_ref(), &offer.bundle, 0, None).unwrap();
+    let names = |all: &All| all.files.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&all), &all.files[0].1), (vec!["a".to_owned(), "b".to_owned()], &noise(1000)));
+    let start = all.start.unwrap();
+    assert_eq!((start.start, start.total), (0, Some(two.len() as u64)));
+    let rest = unpack(source.as_ref(), &offer.bundle, second, start.validator.as_deref()).unwrap();
+    assert_eq!((names(&rest), rest.start.unwrap().start), (vec!["b".to_owned()], second));
+    let other = unpack(source.as_ref(), &offer.bundle, second, Some("other")).unwrap();
+    assert_eq!((other.files.len(), other.start.unwrap().start), (2, 0));
     folder.file("manifest.json", manifest("3.0.0"));
     folder.file("only.tar.gz", "x");
     assert!(find(&Wanted::Best).unwrap().unwrap().bundle.at.ends_with("only.tar.gz"));
-    let gone = source::open(&settings("dir = \"/nowhere/at/all\"", ""), &clock).unwrap().find(&Wanted::Best, &any, &mut Memory::default());
+    let gone = best(&settings("dir = \"/nowhere/at/all\"", ""));
     says(gone.unwrap_err(), Code::Source, "/nowhere/at/all", "stick");
 }
 
@@ -672,11 +824,11 @@ fn a_bundle_file_carries_its_manifest_anywhere_inside() {
     for entries in orders {
         let path = folder.file("b.tar.gz", bundle(entries));
         let source = from(&path, &clock);
-        let offer = source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap().unwrap();
+        let offer = find(&nowhere(), source.as_ref(), &Wanted::Best, &any, &mut Memory::default()).unwrap().unwrap();
         assert_eq!((offer.manifest_bytes, offer.signature.as_deref()), (text.clone().into_bytes(), Some(&b"sig"[..])));
-        let mut bytes = Vec::new();
-        source.bundle(&offer.bundle, 0, None).unwrap().reader.read_to_end(&mut bytes).unwrap();
-        assert!(bytes == std::fs::read(&path).unwrap());
+        let all = unpack(source.as_ref(), &offer.bundle, 0, None).unwrap();
+        let packed: Vec<(String, Vec<u8>)> = entries.iter().map(|(n, c)| (n.trim_start_matches("./").to_owned(), c.to_vec())).collect();
+        assert!(all.files == packed);
     }
     let table: [(Vec<u8>, &str); 4] = [
         (bundle(&[("a", b"x")]), "has no manifest.json"),
@@ -686,9 +838,10 @@ fn a_bundle_file_carries_its_manifest_anywhere_inside() {
     ];
     for (bytes, what) in table {
         let path = folder.file("bad.tar.gz", bytes);
-        says(from(&path, &clock).find(&Wanted::Best, &any, &mut Memory::default()).unwrap_err(), Code::Verification, what, "");
+        let found = find(&nowhere(), from(&path, &clock).as_ref(), &Wanted::Best, &any, &mut Memory::default());
+        says(found.unwrap_err(), Code::Verification, what, "");
     }
-    let gone = source::open_from(Path::new("/media/stick/x.tar.gz"), &settings("dir = \"/x\"", ""), &clock);
+    let gone = source::open_from(Path::new("/media/stick/x.tar.gz"), &settings("dir = \"/x\"", ""), Box::new(Here(&clock)));
     says(gone.err().unwrap(), Code::Source, "/media/stick/x.tar.gz", "stick");
 }
 
@@ -698,18 +851,18 @@ fn a_piped_bundle_is_read_once_and_replayed_whole() {
     let text = manifest("1.4.0");
     let noise = noise(500_000);
     let piped = bundle(&[("manifest.json", text.as_bytes()), ("manifest.json.minisig", b"sig"), ("a/b", &noise)]);
-    let source = source::open_stream(Box::new(std::io::Cursor::new(piped.clone())), &clock);
-    let find = || source.find(&Wanted::Best, &any, &mut Memory::default());
-    assert_eq!(find().unwrap().unwrap().signature.as_deref(), Some(&b"sig"[..]));
-    let offer = find().unwrap().unwrap();
-    let mut bytes = Vec::new();
-    source.bundle(&offer.bundle, 0, None).unwrap().reader.read_to_end(&mut bytes).unwrap();
-    assert!(bytes == piped);
-    says(source.bundle(&offer.bundle, 0, None).err().unwrap(), Code::Source, "cannot be read twice", "--from FILE");
+    let source = source::open_stream(Input::Stream(Box::new(std::io::Cursor::new(piped))), Box::new(Here(&clock)));
+    let find = |source: &dyn Source| find(&nowhere(), source, &Wanted::Best, &any, &mut Memory::default());
+    assert_eq!(find(source.as_ref()).unwrap().unwrap().signature.as_deref(), Some(&b"sig"[..]));
+    let offer = find(source.as_ref()).unwrap().unwrap();
+    let all = unpack(source.as_ref(), &offer.bundle, 0, None).unwrap();
+    let whole = [("manifest.json", text.as_bytes()), ("manifest.json.minisig", b"sig"), ("a/b", &noise)];
+    assert!(all.files.iter().map(|(n, c)| (n.as_str(), c.as_slice())).eq(whole));
+    says(unpack(source.as_ref(), &offer.bundle, 0, None).err().unwrap(), Code::Source, "cannot be read twice", "--from FILE");
 
     let late = bundle(&[("a/b", &noise), ("manifest.json", text.as_bytes())]);
-    let source = source::open_stream(Box::new(std::io::Cursor::new(late)), &clock);
-    says(source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap_err(), Code::Verification, "does not begin with its manifest.json", "pack");
+    let source = source::open_stream(Input::Stream(Box::new(std::io::Cursor::new(late))), Box::new(Here(&clock)));
+    says(find(source.as_ref()).unwrap_err(), Code::Verification, "does not begin with its manifest.json", "pack");
 }
 
 #[test]
@@ -722,8 +875,9 @@ fn a_silent_pipe_can_be_left() {
         }
     }
     let clock = TestClock::stopping_after(150);
-    let source = source::open_stream(Box::new(Silent), &clock);
-    says(source.find(&Wanted::Best, &any, &mut Memory::default()).unwrap_err(), Code::Cancelled, "stopped", "");
+    let source = source::open_stream(Input::Stream(Box::new(Silent)), Box::new(Here(&clock)));
+    let found = find(&nowhere(), source.as_ref(), &Wanted::Best, &any, &mut Memory::default());
+    says(found.unwrap_err(), Code::Cancelled, "stopped", "");
     assert!(clock.start.elapsed() < Duration::from_secs(1));
 }
 

@@ -1,5 +1,4 @@
-// Release notes. `parse` makes plain data of a fixed list of tags, `render` elements with text: what comes from the network never
-// becomes markup. Links go to http and https only; pictures and HTML stay text.
+// Release notes: `parse` makes data of a fixed list of tags, `render` elements with text. What comes from the network never becomes markup.
 
 const ITEM = /^\s*([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const HEAD = /^ {0,3}#{1,6}\s+(.*?)[\s#]*$/;

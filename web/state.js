@@ -1,5 +1,5 @@
-// What the board said becomes what is shown. Pure: no page, no network, no clock of its own. `reduce` takes what happened, `screen` says
-// what to draw, `wants` what to do. Text between backticks is something to type.
+// What the board said becomes what is shown. Pure. `reduce` takes what happened, `screen` says what to draw, `wants` what to do.
+// Text between backticks is something to type.
 
 const DISRUPTIVE = ["switching", "restarting", "trial", "rolling-back"];
 const CHANGES = ["apply", "apply-anyway", "rollback", "repair"];
@@ -223,7 +223,6 @@ function scene(m, now, t) {
   const f = failure(s);
   if (f?.code === 7) return say("bad", "Needs you", "This needs a person", [f.reason, f.hint || "Both versions are still on the card.", SSH], { type: [STATUS, "sudo pikit-updater recover"] });
   if (w?.done === "result" && r.outcome === "confirmed") {
-    // claimed from what is installed, not from what was wished for
     if (s.current !== r.to) return say("bad", "Update failed", `${s.current ?? "No release"} is installed, not ${name(r.to)}`, [SSH], { type: [STATUS, "sudo pikit-updater verify"] });
     const title = r.action === "repair" ? "Repaired" : `${r.action === "rollback" ? "Returned" : "Updated"} to ${name(r.to)}`;
     return say("good", install ? "Update available" : r.action === "rollback" ? title : "Up to date", title, [`It is running and healthy.${r.offline_seconds > 0 ? ` Services were away for ${span(r.offline_seconds)}.` : ""}`], go);
@@ -240,11 +239,11 @@ function scene(m, now, t) {
   }
 
   const e = q?.action === "check" && !q.ok ? q.error : {};
-  const untrusted = s.last_check_error && (e.code === 4 || /sign|trust/.test(s.last_check_error));
+  const untrusted = s.last_check_error && (e.code === 4 || /sign|trust|expired|offered/.test(s.last_check_error));
   if (s.last_check_error && (!install || untrusted)) {
     const lines = [s.last_check_error, e.hint];
     if (untrusted)
-      return say("bad", "Update refused", "The release is not signed by a key this board trusts", [...lines, e.hint ? "" : "The trusted keys are in `/etc/pikit/keys`.", stays], { buttons: ["check"] });
+      return say("bad", "Update refused", /not signed|signature of/.test(s.last_check_error) ? "The release is not signed by a key this board trusts" : "The offered release is refused", [...lines, e.hint ? "" : "`pikit-updater doctor` tells more.", stays], { buttons: ["check"] });
     return say("warn", "Offline", "The release server cannot be reached", [...lines, `The dashboard works as before.${e.hint ? "" : " Is the board online? `pikit-updater doctor` tells more."}`], go);
   }
   if (sick && !install) return say("warn", `${a.version} held back`, `${a.version} failed here before`, [sick.reason, `It is not tried again by itself.`], go);
@@ -255,8 +254,9 @@ function scene(m, now, t) {
   if (install) {
     const facts = [a.released && `Released ${date(a.released, t)}`, a.download_bytes != null && (a.download_bytes ? `${bytes(a.download_bytes)} to download` : "nothing to download")].filter(Boolean).join(" · ");
     const stale = s.last_check_error && `The last check failed: ${s.last_check_error}`;
+    if (a.takes_back) return say("warn", "Recalled", `${a.takes_back} was taken back`, [`${a.version} is the newest good release.`, facts], { buttons: ["install", "check"], offer: true });
     if (s.skipped?.includes(a.version)) return say("", `${a.version} skipped`, `${a.version} is skipped`, [facts, "Automatic mode passes over it. You can still install it."], { buttons: ["install", "check", "unskip"], offer: true });
-    return say("news", "Update available", s.current ? `${s.current} → ${a.version}` : `Install ${a.version}`, [facts, s.current ? "" : "What lies there now is backed up first.", stale], { buttons: ["install", "check", "skip"], offer: true });
+    return say("news", "Update available", s.current ? `${s.current} → ${a.version}` : `Install ${a.version}`, [facts, s.current ? "" : "What lies there now is backed up first.", ...(a.doubts ?? []), stale], { buttons: ["install", "check", "skip"], offer: true });
   }
   if (!s.current) return say("warn", "No release", "No release is installed yet", [s.last_check ? "The release server offers nothing for this board." : ""], go);
   if (s.drift > 0) return say("warn", `${count(s.drift, "file")} changed`, `${count(s.drift, "installed file")} changed`, ["Repair, below, puts them back."], go);
@@ -319,7 +319,8 @@ export function screen(m, now) {
     facts: [
       ["Installed", s.current ?? "no release yet"], ["Last checked", s.last_check ? age(s.last_check, t) : "never"],
       ["Next check", mode === "off" || !timer ? "when you ask" : next ? date(next, t, true) : "not known"],
-    ],
+      a?.signed?.[0] && ["Signed by", a.signed.map((x) => x.comment).join(", ")],
+    ].filter(Boolean),
     back: to && `Return to ${to}`,
     sure: ui.confirm && `Go back to ${to}? It needs no network. ${s.current ?? "The version now"} is then skipped.`,
     mode, at,

@@ -1,5 +1,4 @@
-// A dashboard changes this by the --pikit-update-… properties. Colours come in pairs, light and dark: `color-scheme` on the tag chooses,
-// the system if it says nothing.
+// A dashboard changes this by the --pikit-update-… properties. Colours come in pairs: `color-scheme` on the tag chooses, or the system.
 
 export const sheet = new CSSStyleSheet();
 sheet.replaceSync(`

@@ -183,16 +183,27 @@ pub enum Command {
     /// Look at everything an update needs, and say what to do about what is wrong
     #[command(before_help = "Examples:
   sudo pikit-updater doctor
-  pikit-updater doctor --offline")]
+  pikit-updater doctor --offline
+  sudo pikit-updater doctor --reset-time            the clock was far ahead once, and nothing is installed since")]
     #[command(after_help = "Exit code: 0 when nothing failed (warnings are allowed), 5 when something did.")]
     Doctor {
         /// Do not ask the source
         #[arg(long)]
         offline: bool,
+        /// Forget the latest time known to have been, by which releases are found to have expired
+        #[arg(long)]
+        reset_time: bool,
     },
     /// Take the request that waits and do what it asks for; started by the API or by its path unit, and nothing to be typed
     #[command(hide = true)]
     Request,
+    /// Speak with servers and unpack, without privileges; started by the program itself, and nothing to be typed
+    #[command(hide = true)]
+    Fetcher {
+        /// It was root that started it
+        #[arg(long)]
+        dropped: bool,
+    },
     /// The API and the web page, for a browser on this board or behind nginx
     #[command(before_help = "Examples:
   pikit-updater serve                               on the address of [api] listen

@@ -1,5 +1,7 @@
 //! `auto` shows and sets automatic mode; `auto run` is what the timer calls. `notify test`.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Local, Utc};
 use serde_json::{Value, json};
 
@@ -10,11 +12,11 @@ use super::voice::{Tone, Voice, clean, json_line, with_ok};
 use super::{change, report_view};
 use crate::daily::run::{Day, run as days_work};
 use crate::daily::{self, Set};
-use crate::error::{Code, Doing, Error, Result};
+use crate::error::{Code, Doing, Error, Result, stopped};
 use crate::quantity::seconds;
 use crate::update::Trip;
 use crate::world::{Clock, World};
-use crate::{notify, source};
+use crate::{apart, notify};
 
 /// `auto`.
 ///
@@ -23,7 +25,8 @@ use crate::{notify, source};
 pub fn auto(globals: &Globals, voice: &Voice, asked: &Auto) -> Result<u8> {
     match (asked.mode, &asked.at) {
         (Some(AutoMode::Run), Some(_)) => Err(Error::usage("`auto run` takes no --at").hint("`pikit-updater auto --at 05:00` sets the time")),
-        (Some(AutoMode::Run), None) => run(globals, voice),
+        (Some(AutoMode::Run), None) => run(globals, voice, &asked.retry),
+        _ if !asked.retry.is_empty() => Err(Error::usage("--retry goes with `auto run`")),
         (None, None) => {
             let board = Board::to_look(globals)?;
             let disk = board.look_only();
@@ -83,9 +86,27 @@ fn from_now(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// `auto run`. That somebody is updating by hand just now is no error of the timer's: tomorrow is another day.
-fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
+/// `auto run`. A source that cannot be reached, or a download that broke, is tried again after each of the pauses; whoever wants to
+/// update by hand meanwhile can. What was refused or failed here is not tried again.
+fn run(globals: &Globals, voice: &Voice, pauses: &[Duration]) -> Result<u8> {
     let board = Board::to_change(globals)?;
+    for pause in pauses {
+        match once(&board, voice, false) {
+            Err(e) if e.code == Code::Source => {
+                voice.message(&format!("{}; trying again in {}", clean(&e.message()), seconds(pause.as_secs_f64())));
+                if board.clock.sleep(*pause) {
+                    return Err(stopped());
+                }
+            }
+            ended => return ended,
+        }
+    }
+    once(&board, voice, true)
+}
+
+/// One try. That somebody is updating by hand just now is no error of the timer's: tomorrow is another day. `last`: a source that
+/// cannot be reached is told to others too.
+fn once(board: &Board, voice: &Voice, last: bool) -> Result<u8> {
     let locked = match board.lock() {
         Err(e) if e.code == Code::Busy => {
             told(voice, "busy", &format!("{}; nothing is done today", e.message()), None);
@@ -98,13 +119,14 @@ fn run(globals: &Globals, voice: &Voice) -> Result<u8> {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
         let day = change::first_recover(&mut trip, voice).and_then(|()| {
             trip.announce(Some("check"));
-            days_work(&mut trip, || source::open(&board.settings, &board.clock))
+            days_work(&mut trip, || apart::open(&board.settings, &board.clock))
         });
         trip.leave();
         day.map(|day| (day, trip.state))
     };
     drop(locked);
-    notify::after(board.world(), &board.settings, done.as_ref().err(), &mut progress);
+    let passing = |e: &&Error| e.code != Code::Source || last;
+    notify::after(board.world(), &board.settings, done.as_ref().err().filter(passing), &mut progress);
     drop(progress);
     match done? {
         (Day::Off, _) => told(voice, "off", "automatic mode is off", None),

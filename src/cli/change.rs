@@ -9,9 +9,10 @@ use super::board::Board;
 use super::progress::Progress;
 use super::voice::{Voice, clean, json_line, with_ok};
 use super::{plan_view, report_view};
+use crate::apart;
 use crate::error::Result;
 use crate::event::{Outcome, Sink as _};
-use crate::source::{self, Wanted};
+use crate::source::Wanted;
 use crate::update::aim::Request;
 use crate::update::apply::{self, Done, Proposal};
 use crate::update::recover::{Recovered, recover};
@@ -31,11 +32,12 @@ pub fn apply(globals: &Globals, voice: &Voice, asked: &Apply) -> Result<u8> {
         allow_downgrade: asked.allow_downgrade,
         force: asked.force,
         require_manifest: asked.require_manifest,
+        automatic: false,
     };
     let board = if asked.dry_run { Board::to_look(globals)? } else { Board::to_change(globals)? };
     let open = || match &asked.from {
-        Some(from) => source::open_from(from, &board.settings, &board.clock),
-        None => source::open(&board.settings, &board.clock),
+        Some(from) => apart::open_from(from, &board.settings, &board.clock),
+        None => apart::open(&board.settings, &board.clock),
     };
     let go = |trip: &mut Trip, yes: bool| apply::apply(trip, open()?.as_ref(), request.clone(), &mut |p| consent(&board, voice, p, yes));
     // what is only fetched changes nothing, and so does a plan
@@ -58,7 +60,7 @@ pub fn rollback(globals: &Globals, voice: &Voice, asked: &Rollback) -> Result<u8
 pub fn repair(globals: &Globals, voice: &Voice, yes: bool) -> Result<u8> {
     let board = Board::to_change(globals)?;
     run(&board, voice, false, |trip| {
-        let source = source::open(&board.settings, &board.clock)?;
+        let source = apart::open(&board.settings, &board.clock)?;
         verify::repair(trip, source.as_ref(), &mut |p| consent(&board, voice, p, yes))
     })
 }

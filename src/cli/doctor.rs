@@ -61,21 +61,25 @@ impl Finding {
 /// `doctor`. Exit 0 when nothing failed, 5 when something did.
 ///
 /// # Errors
-/// None of its own: what goes wrong is a finding.
-pub fn run(globals: &Globals, voice: &Voice, offline: bool) -> Result<u8> {
+/// With `reset_time`, that cannot be done; otherwise none of its own: what goes wrong is a finding.
+pub fn run(globals: &Globals, voice: &Voice, offline: bool, reset_time: bool) -> Result<u8> {
     let mut found = Vec::new();
+    if reset_time {
+        surroundings::reset_time(globals)?;
+        voice.message("the remembered time is forgotten; the next signed release or time server tells it anew");
+    }
     match Board::to_look(globals) {
         // without a config there is nothing else to look at but the board itself
         Err(e) => {
             let hint = e.hint.clone().unwrap_or_else(|| "`pikit-updater config check` looks at the config alone".into());
             found.push(Finding::fail("config", e.message(), hint));
-            found.push(surroundings::clock());
+            found.push(surroundings::clock(None));
         }
         Ok(board) => {
             let disk = board.look_only();
             let mut silent = Silent;
             found.extend(config(&board));
-            found.push(surroundings::clock());
+            found.push(surroundings::clock(Some(&board)));
             found.extend(storage::look(&board));
             found.extend(memory::look(&board));
             match Trip::looking(World { disk: &disk, ..board.world() }, &board.settings, &mut silent) {

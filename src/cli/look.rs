@@ -8,11 +8,12 @@ use super::board::Board;
 use super::progress::Progress;
 use super::status_view;
 use super::voice::{Tone, Voice, clean};
+use crate::apart;
 use crate::daily::timer;
 use crate::error::{Code, Doing, Result};
 use crate::event::Silent;
 use crate::quantity::count;
-use crate::source;
+use crate::state::Ledger;
 use crate::update::verify::Verified;
 use crate::update::{Trip, check as asking, mirror, settle, verify as comparing, view};
 use crate::world::lock::Locked;
@@ -47,7 +48,7 @@ pub fn status(globals: &Globals, voice: &Voice) -> Result<u8> {
 /// The source, the lock.
 pub fn check(globals: &Globals, voice: &Voice, exit_code: bool) -> Result<u8> {
     let board = Board::to_change(globals)?;
-    let source = source::open(&board.settings, &board.clock)?;
+    let source = apart::open(&board.settings, &board.clock)?;
     let locked = board.lock()?;
     let mut progress = Progress::new(voice);
     let mut silent = Silent;
@@ -151,6 +152,8 @@ pub fn skip(globals: &Globals, voice: &Voice, version: &Version, pass_over: bool
         let beyond = trip.state.skipped.len().saturating_sub(SKIPPED_MAX);
         trip.state.skipped.drain(..beyond);
     }
+    // whoever wants a version again wants it tried again
+    let forgiven = !pass_over && Ledger::load(&board.disk, &board.settings.layout)?.forgive(&board.disk, &board.settings.layout, |q| q.version == *version)?;
     mirror::refresh(&mut trip)?;
     let home = board.settings.layout.state_dir();
     durable::make_dirs(&board.disk, &home, 0o755).doing(|| format!("making {}", home.display()))?;
@@ -162,6 +165,7 @@ pub fn skip(globals: &Globals, voice: &Voice, version: &Version, pass_over: bool
     voice.result(&match (pass_over, known) {
         (true, false) => format!("{version} is passed over by automatic mode; `apply {version}` still installs it"),
         (true, true) => format!("{version} was passed over already"),
+        (false, _) if forgiven => format!("{version} is no longer passed over, and that it failed here is forgotten"),
         (false, true) => format!("{version} is no longer passed over"),
         (false, false) => format!("{version} was not passed over"),
     });

@@ -49,6 +49,10 @@ pub fn text(voice: &Voice, proposal: &Proposal) -> String {
         let words: Vec<String> = [verb("restart", &plan.restart), verb("reload", &plan.reload)].into_iter().flatten().collect();
         line(&mut out, &format!("  services  {}", clean(&words.join("; "))));
     }
+    for command in &plan.commands {
+        let words = clean(&command.to_string()).into_owned();
+        line(&mut out, &format!("  runs      {} as root; what it does to data a rollback cannot undo", voice.paint(&words, Tone::Odd)));
+    }
     if plan.switches() {
         let words = match proposal.expected_offline {
             Some(s) => format!("about {}, as the last time", seconds(s)),
@@ -62,13 +66,20 @@ pub fn text(voice: &Voice, proposal: &Proposal) -> String {
         None if plan.action == Action::Rollback => {}
         None => line(&mut out, "  backup    none is needed: nothing is replaced"),
     }
-    if let Some(released) = proposal.released.filter(|_| plan.action == Action::Apply) {
+    let about = &proposal.about;
+    if let Some(released) = about.released.filter(|_| plan.action == Action::Apply) {
         line(&mut out, &format!("  released  {}", released.format("%Y-%m-%d")));
     }
-    if let Some(changelog) = &proposal.changelog {
+    for signed in &about.signed {
+        line(&mut out, &format!("  signed    by {}: {}", signed.key, clean(&signed.comment)));
+    }
+    for doubt in &about.doubts {
+        line(&mut out, &format!("  {}   {}", voice.paint("caution", Tone::Odd), clean(doubt)));
+    }
+    if let Some(changelog) = &about.changelog {
         line(&mut out, &format!("  changes   {}", clean(changelog)));
     }
-    if let Some(notes) = proposal.notes.as_deref().filter(|n| !n.trim().is_empty()) {
+    if let Some(notes) = about.notes.as_deref().filter(|n| !n.trim().is_empty()) {
         line(&mut out, "");
         let shown = if voice.verbose { usize::MAX } else { NOTE_LINES };
         clean_lines(notes.trim()).take(shown).for_each(|l| line(&mut out, &format!("  | {l}")));

@@ -26,8 +26,9 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Unskip { version } => look::skip(globals, voice, version, false),
         Command::Auto(asked) => auto::auto(globals, voice, asked),
         Command::Notify { what: Notify::Test } => auto::notify_test(globals, voice),
-        Command::Doctor { offline } => doctor::run(globals, voice, *offline),
+        Command::Doctor { offline, reset_time } => doctor::run(globals, voice, *offline, *reset_time),
         Command::Request => request::run(globals, voice),
+        Command::Fetcher { dropped } => crate::apart::serve(*dropped),
         Command::Serve(asked) => serve::run(globals, voice, asked),
         Command::Token { new } => serve::token(globals, voice, *new),
         Command::Demo(demo) => match &demo.part {

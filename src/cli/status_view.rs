@@ -65,6 +65,17 @@ pub fn text(voice: &Voice, seen: &View) -> String {
         let words = format!("{} differ from what was installed; `verify` names them", count(drift, "file"));
         row("drift", &voice.paint(&words, Tone::Odd));
     }
+    let trust = &seen.trust;
+    if trust.required && trust.adopted {
+        let keys: Vec<String> = trust.keys.iter().map(ToString::to_string).collect();
+        row("keys", &format!("version {}, adopted from a release in place of the folder: {} of {}", trust.version, trust.threshold, keys.join(", ")));
+    }
+    if let Some(trouble) = &trust.trouble {
+        row("keys", &voice.paint(&clean(trouble), Tone::Bad));
+    }
+    if !trust.clock_set {
+        row("clock", &voice.paint("not set: what may have expired is not installed by itself", Tone::Odd));
+    }
     if !state.signed {
         row("signatures", &voice.paint("not required: releases are installed without a signature (trust.required = false)", Tone::Odd));
     }
@@ -77,6 +88,10 @@ fn offered(voice: &Voice, state: &State) -> String {
             format!("{}, {}: {}", a.version, voice.paint("cannot be installed here", Tone::Odd), clean(&a.blocked.join("; ")))
         }
         (Some(a), _) if !state.update_available => format!("{}, which failed here before", a.version),
+        (Some(a), _) if a.takes_back.is_some() => {
+            let words = format!("{}, in place of the installed one, which its maintainer took back", a.version);
+            format!("{}  {}", voice.paint(&words, Tone::Odd), cost(a))
+        }
         (Some(a), _) => format!("{}  {}", voice.paint(&a.version.to_string(), Tone::Good), cost(a)),
         (None, Some(latest)) if state.current.as_ref() == Some(latest) => format!("{latest}, which is installed"),
         (None, Some(latest)) if Some(latest) < state.current.as_ref() => format!("{latest}, which is older"),
@@ -123,6 +138,9 @@ pub fn offer(voice: &Voice, state: &State, now: DateTime<Utc>) -> String {
         return out;
     };
     let released = a.released.map(|at| format!(", released {}", when(at, now))).unwrap_or_default();
+    if let Some(taken) = &a.takes_back {
+        let _ = writeln!(out, "{}: {taken} was taken back by its maintainer", voice.paint("recalled", Tone::Bad));
+    }
     let _ = writeln!(out, "{}: {} (installed: {current}{released})", voice.paint("available", Tone::Strong), a.version);
     let more = [(a.plan.kept, "kept as they are"), (a.plan.config_kept, "edited config of yours kept"), (a.plan.drifted, "edited or missing")];
     let more: Vec<String> = more.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{n} {words}")).collect();
@@ -132,6 +150,12 @@ pub fn offer(voice: &Voice, state: &State, now: DateTime<Utc>) -> String {
     }
     if !a.services.is_empty() {
         let _ = writeln!(out, "  restarts or reloads {}", clean(&a.services.join(", ")));
+    }
+    for signed in &a.signed {
+        let _ = writeln!(out, "  signed by {}: {}", signed.key, clean(&signed.comment));
+    }
+    for doubt in &a.doubts {
+        let _ = writeln!(out, "  {}: {}", voice.paint("caution", Tone::Odd), clean(doubt));
     }
     if a.backup {
         let _ = writeln!(out, "  a backup of what it replaces is made first");

@@ -4,7 +4,7 @@ use chrono::Local;
 
 use crate::error::Result;
 use crate::plan::Reason;
-use crate::source::{Source, Wanted};
+use crate::source::Source;
 use crate::state::State;
 use crate::update::aim::Request;
 use crate::update::apply::{self, Done};
@@ -45,7 +45,7 @@ pub fn run<'s>(trip: &mut Trip, open: impl FnOnce() -> Result<Box<dyn Source + '
     }
     // what was just looked at and no other: a person may have skipped the next one
     let seen = trip.state.available.as_ref().map(|a| a.manifest_sha256);
-    let request = Request { wanted: Wanted::Best, dry_run: false, download_only: false, allow_downgrade: false, force: false, require_manifest: seen };
+    let request = Request { require_manifest: seen, automatic: true, ..Request::default() };
     match apply::apply(trip, source.as_ref(), request, &mut |_| Ok(()))? {
         Done::Ended(report) => Ok(Day::Ended(report)),
         Done::Planned(_) => Ok(Day::Looked("only a plan was made".into())),
@@ -69,6 +69,9 @@ fn worth_a_try(state: &State, hour: Result<(), String>) -> Result<(), String> {
     let distrusted = |why: &String| offered.blocked.contains(&Reason::Quarantined { version: Some(version.clone()), why: why.clone() }.to_string());
     if let Some(failed) = state.quarantined.iter().find(|q| distrusted(&q.reason)) {
         return Err(format!("{version} is offered, but failed here before ({}) and is not tried again", failed.reason));
+    }
+    if let Some(doubt) = offered.doubts.first() {
+        return Err(format!("{version} is offered and waits: {doubt}"));
     }
     hour.map_err(|when| format!("{version} is offered, and is not installed at this hour: {when}"))
 }

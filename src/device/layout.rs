@@ -56,6 +56,10 @@ paths! {
     backups = "var/backups/pikit";
     /// Edited copies that a repair put aside.
     edited = "var/backups/pikit/edited";
+    /// systemd-timesyncd is at work here.
+    timesync = "run/systemd/timesync";
+    /// It has asked a time server in this boot.
+    timesync_done = "run/systemd/timesync/synchronized";
     /// The lock.
     lock = "var/run/pikit-update.lock";
 }

@@ -41,6 +41,9 @@ impl Outside for Server {
     fn run(&self, _: &[String], _: Duration) -> io::Result<Ran> {
         unreachable!("nothing is run")
     }
+    fn run_content(&self, _: &[u8], _: &str, _: &[String], _: &[(&str, String)], _: Duration) -> io::Result<Ran> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     fn http(&self, _: &str, _: Duration) -> std::result::Result<(u16, String), String> {
         unreachable!("nobody is asked")
     }

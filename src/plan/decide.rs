@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use semver::Version;
 
-use super::{Action, Change, Facts, Plan, Planned, Reason, Target, Want, space};
+use super::{Action, Change, Command, Facts, Plan, Planned, Reason, Target, Want, space};
 use crate::device::{Managed, managed};
 use crate::release::manifest::this_arch;
 use crate::release::{Digest, ReleasePath, Step};
@@ -24,6 +25,8 @@ pub struct Policy<'a> {
     pub restart: &'a [String],
     /// Units that may be reloaded.
     pub reload: &'a [String],
+    /// Whether commands of a release may be run: it is signed, and the owner allows it.
+    pub commands: bool,
     /// Bytes that must stay free on every file system.
     pub min_free: u64,
     /// This program's version.
@@ -34,6 +37,8 @@ pub struct Policy<'a> {
     pub force: bool,
     /// The only manifest that may be installed.
     pub require_manifest: Option<Digest>,
+    /// The highest version that is still good, if the installed one was taken back: going down to it needs nobody's leave.
+    pub takes_back: Option<Version>,
 }
 
 /// What the live tree was last brought to.
@@ -45,6 +50,8 @@ pub struct Installed {
     pub manifest_sha256: Option<Digest>,
     /// Digest of its file list.
     pub content: Option<Digest>,
+    /// When it was released, if its manifest says so.
+    pub released: Option<DateTime<Utc>>,
     /// Its files; empty without a manifest.
     pub files: BTreeMap<ReleasePath, Want>,
 }
@@ -71,7 +78,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
     if apply {
         match (&installed.version, &target.version) {
             // an offer is never a reason to go back, and not worth an error: the device is ahead of what is offered
-            (Some(here), Some(offered)) if offered < here && !policy.allow_downgrade => {
+            (Some(here), Some(offered)) if offered < here && !policy.allow_downgrade && policy.takes_back.as_ref().is_none_or(|max| offered > max) => {
                 return Decision::Blocked(vec![Reason::Downgrade { installed: here.clone(), offered: offered.clone() }]);
             }
             (Some(here), Some(offered)) if offered == here && installed.manifest_sha256.is_some() && !policy.force => {
@@ -97,6 +104,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
             reasons.push(Reason::Quarantined { version: target.version.clone(), why: why.clone() });
         }
     }
+    let commands = if apply { commands(policy, target, &mut reasons) } else { Vec::new() };
     let (restart, reload) = services(policy, target, &mut reasons);
     let unmanaged: Vec<ReleasePath> = target.files.keys().filter(|p| managed::place(policy.managed, p).is_none()).cloned().collect();
     if !unmanaged.is_empty() {
@@ -118,6 +126,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
         content: target.content,
         files,
         fetch_bytes: if missing { facts.bundle_size } else { Some(0) },
+        commands,
         restart,
         reload,
         backup: false,
@@ -125,6 +134,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
     let nothing_before = facts.files.is_empty() && installed.files.is_empty();
     plan.backup = policy.action != Action::Repair && !nothing_before && (plan.switches() || plan.from != plan.to);
     if !plan.switches() {
+        plan.commands.clear();
         plan.restart.clear();
         plan.reload.clear();
         // a new signature on the same release, or an adopted tree: records change, files do not
@@ -191,6 +201,21 @@ pub fn channel_fits(device: &str, offered: Option<&str>, version: Option<&Versio
     }
 }
 
+/// Commands to run; what the device does not allow becomes a reason.
+fn commands(policy: &Policy, target: &Target, reasons: &mut Vec<Reason>) -> Vec<Command> {
+    let mut commands = Vec::new();
+    for step in &target.steps {
+        let Step::Run { argv, timeout } = step else { continue };
+        let file = argv.first().and_then(|word| target.files.get_key_value(word.as_str()));
+        match file {
+            _ if !policy.commands => reasons.push(Reason::Run { command: argv.join(" ") }),
+            Some((path, want)) => commands.push(Command { path: path.clone(), sha256: want.sha256, args: argv[1..].to_vec(), timeout: *timeout }),
+            None => reasons.push(Reason::Stranger { command: argv.join(" ") }),
+        }
+    }
+    commands
+}
+
 /// Units to restart and reload; what the device does not allow becomes a reason.
 fn services(policy: &Policy, target: &Target, reasons: &mut Vec<Reason>) -> (Vec<String>, Vec<String>) {
     let (mut restart, mut reload) = (Vec::new(), Vec::new());
@@ -198,10 +223,7 @@ fn services(policy: &Policy, target: &Target, reasons: &mut Vec<Reason>) -> (Vec
         let (verb, unit, allowed, list) = match step {
             Step::Restart(unit) => ("restart", unit, policy.restart, &mut restart),
             Step::Reload(unit) => ("reload", unit, policy.reload, &mut reload),
-            Step::Run { argv, .. } => {
-                reasons.push(Reason::Run { command: argv.join(" ") });
-                continue;
-            }
+            Step::Run { .. } => continue,
         };
         if !allowed.contains(unit) {
             reasons.push(Reason::Unit { verb, unit: unit.clone() });

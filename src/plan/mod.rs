@@ -6,6 +6,8 @@ pub mod reason;
 pub mod space;
 pub mod decide;
 
+use std::time::Duration;
+
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -103,12 +105,35 @@ pub struct Plan {
     pub files: Vec<Planned>,
     /// Bytes to fetch from the source; none: not known.
     pub fetch_bytes: Option<u64>,
+    /// Commands run after the switch and before the restarts, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Command>,
     /// Units restarted after the switch, in order.
     pub restart: Vec<String>,
     /// Units reloaded after the restarts, in order.
     pub reload: Vec<String>,
     /// Whether a backup is made.
     pub backup: bool,
+}
+
+/// A command of a release: one of its own files, with words after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The file.
+    pub path: ReleasePath,
+    /// Digest of its content: nothing else is run in its place.
+    pub sha256: Digest,
+    /// The words after it.
+    pub args: Vec<String>,
+    /// When to give up on it.
+    pub timeout: Duration,
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.path)?;
+        self.args.iter().try_for_each(|word| write!(f, " {word}"))
+    }
 }
 
 /// How many files a plan adds, changes, ….

@@ -38,6 +38,8 @@ pub enum Reason {
     Unit { verb: &'static str, unit: String },
     /// The release wants to run a command.
     Run { command: String },
+    /// The release wants to run something that is no file of it.
+    Stranger { command: String },
     /// Not enough room.
     Space { at: String, needed: u64, free: u64 },
     /// A file system is read-only.
@@ -62,6 +64,7 @@ impl Reason {
             Reason::Obstacle { .. } => "move it away and run it again".into(),
             Reason::Unit { verb, unit } => format!("add {unit:?} to services.{verb} in the config if that is right"),
             Reason::Run { .. } => "commands of a release run only when it is signed and services.allow_commands = true".into(),
+            Reason::Stranger { .. } => "the release is broken: tell its maintainer".into(),
             Reason::Space { .. } => "free some space there, or lower backup.min_free in the config".into(),
             Reason::ReadOnly { .. } => "a card that fails goes read-only by itself: see `dmesg | tail`; `pikit-updater doctor` tells more".into(),
             Reason::Product { .. } | Reason::Channel { .. } => "check [source], product and channel in the config".into(),
@@ -109,6 +112,7 @@ impl fmt::Display for Reason {
             Reason::Obstacle { path, what } => write!(f, "{what}, where the release has the file {path}"),
             Reason::Unit { verb, unit } => write!(f, "the release wants to {verb} {unit}, which this device does not allow"),
             Reason::Run { command } => write!(f, "the release wants to run {command:?}, which this device does not allow"),
+            Reason::Stranger { command } => write!(f, "the release wants to run {command:?}, which does not begin with one of its files"),
             Reason::Space { at, needed, free } => write!(f, "not enough space on {at}: needed {}, free {}", bytes(*needed), bytes(*free)),
             Reason::ReadOnly { at } => write!(f, "{at} is on a file system that is mounted read-only"),
         }

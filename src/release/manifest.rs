@@ -284,6 +284,12 @@ impl Manifest {
         here.map(|f| (f.path.clone(), f.clone())).collect()
     }
 
+    /// Digest of everything but what may change when a published release is signed again: until when it is offered, and the keys.
+    pub fn identity(&self) -> Digest {
+        let same = Manifest { expires: None, trust: None, ..self.clone() };
+        Digest::of(&serde_json::to_vec(&same).expect("a manifest is plain data"))
+    }
+
     /// Digest of the file list: what a release *is*, whoever signed it and however often. Quarantine goes by it.
     pub fn content_digest(&self) -> Digest {
         let mut lines: Vec<String> = self

@@ -54,8 +54,8 @@ pub fn plain(head: &Head) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads a small body whole, at most `limit` bytes.
-pub fn read_whole(mut answer: Answer<'_>, limit: u64) -> Result<(Head, Vec<u8>), Fault> {
+/// Reads a small body whole, at most `limit` bytes, and only as long as `in_time`.
+pub fn read_whole(mut answer: Answer<'_>, limit: u64, in_time: impl Fn() -> Result<(), Fault>) -> Result<(Head, Vec<u8>), Fault> {
     if answer.head.is_page() {
         return Err(Fault::Page);
     }
@@ -69,6 +69,7 @@ pub fn read_whole(mut answer: Answer<'_>, limit: u64) -> Result<(Head, Vec<u8>),
             0 => break,
             n => whole.extend_from_slice(&buffer[..n]),
         }
+        in_time()?;
         if whole.len() as u64 > limit {
             return Err(Fault::TooBig(limit));
         }

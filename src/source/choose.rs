@@ -6,7 +6,7 @@ use crate::device::settings::Settings;
 use crate::release::Manifest;
 
 /// What the device's owner asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taste {
     /// Name of the product; it stands in the bundle's usual name.
     pub product: String,
@@ -23,20 +23,6 @@ impl Taste {
     /// Whether a release may be of the channel, as far as its tag and the server's flag tell: saves fetching its manifest.
     pub fn may_be_mine(&self, version: &Version, flagged: bool) -> bool {
         self.channel != "stable" || (version.pre.is_empty() && !flagged)
-    }
-
-    /// Whether a release is of the channel. Stable releases are for everybody; a prerelease is of the channel that its manifest names,
-    /// else of the one that its version names (`1.4.0-beta.2`), else (it was only flagged as one) of any.
-    pub fn is_mine(&self, manifest: &Manifest, flagged: bool) -> bool {
-        let named = || manifest.version.pre.split('.').next().filter(|p| p.bytes().any(|b| b.is_ascii_alphabetic()));
-        let unfinished = flagged || !manifest.version.pre.is_empty();
-        match manifest.channel.as_deref() {
-            Some("stable") | None if !unfinished => true,
-            _ if self.channel == "stable" => false,
-            Some("stable") => named().is_none_or(|n| n == self.channel),
-            Some(channel) => channel == self.channel,
-            None => named().is_none_or(|n| n == self.channel),
-        }
     }
 
     /// The bundle's name where nothing can be listed.
@@ -75,29 +61,6 @@ mod tests {
 
     fn taste(channel: &str) -> Taste {
         Taste { product: "pikit".into(), channel: channel.into() }
-    }
-
-    #[test]
-    fn each_channel_takes_its_own_and_what_is_stable() {
-        let beta = r#","channel":"beta""#;
-        let stable = r#","channel":"stable""#;
-        // version, manifest's channel, flagged as prerelease; for: stable, beta, dev
-        let table = [
-            ("1.0.0", "", false, [true, true, true]),
-            ("1.0.0", stable, false, [true, true, true]),
-            ("1.0.0", beta, false, [false, true, false]),
-            ("1.0.0", "", true, [false, true, true]),
-            ("1.0.0-beta.1", "", false, [false, true, false]),
-            ("1.0.0-beta.1", stable, false, [false, true, false]),
-            ("1.0.0-rc.1", beta, true, [false, true, false]),
-            ("1.0.0-1", "", false, [false, true, true]),
-        ];
-        for (version, more, flagged, want) in table {
-            let m = manifest(version, more);
-            let got = ["stable", "beta", "dev"].map(|c| taste(c).is_mine(&m, flagged));
-            assert_eq!(got, want, "{version} {more} {flagged}");
-            assert!(["stable", "beta", "dev"].iter().zip(got).all(|(c, mine)| !mine || taste(c).may_be_mine(&m.version, flagged)));
-        }
     }
 
     #[test]

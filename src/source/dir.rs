@@ -4,36 +4,52 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use semver::Version;
+
+use super::archive::{Input, Opener};
 use super::choose::Taste;
+use super::judge::{Candidate, Judge, Verdict};
 use super::url::SIGNATURE_MAX;
-use super::{Body, BundleRef, Memory, Offer, Source, Wanted};
+use super::{BundleRef, Memory, Offer, Source, Start, Unpacked, Wanted, steps};
 use crate::error::{Doing, Error, Result};
+use crate::release::manifest::SignedStep;
 use crate::release::{Manifest, manifest};
 
 /// Subfolders that are looked into.
 const FOLDERS_MAX: usize = 1000;
 
 /// The source.
-pub struct Folder {
+pub struct Folder<'a> {
     dir: PathBuf,
     taste: Taste,
+    opener: Box<dyn Opener<'a> + 'a>,
 }
 
 /// A manifest that was found.
 struct Found {
     dir: PathBuf,
+    /// What messages call it.
+    name: String,
     bytes: Vec<u8>,
-    manifest: Manifest,
+    signature: Option<Vec<u8>>,
+    steps: Vec<SignedStep>,
 }
 
-impl Folder {
+impl Found {
+    fn shown(&self, look_only: bool) -> Candidate<'_> {
+        let signature = self.signature.as_deref();
+        Candidate { name: &self.name, manifest: &self.bytes, signature, tag: None, flagged: false, handed: false, look_only, steps: &self.steps }
+    }
+}
+
+impl<'a> Folder<'a> {
     /// A source in this folder.
-    pub fn new(dir: &Path, taste: Taste) -> Self {
-        Folder { dir: dir.to_owned(), taste }
+    pub fn new(dir: &Path, taste: Taste, opener: Box<dyn Opener<'a> + 'a>) -> Self {
+        Folder { dir: dir.to_owned(), taste, opener }
     }
 
-    /// All manifests that are there, the highest version first, and what is wrong with the others.
-    fn look(&self) -> Result<(Vec<Found>, Vec<Error>)> {
+    /// All manifests that are there, and what is wrong with others.
+    fn look(&self) -> Result<Vec<Found>> {
         let listed = std::fs::read_dir(&self.dir);
         let listed = listed.map_err(|e| {
             Error::source_failed(format!("opening {}", self.dir.display())).because(e).hint("is the stick plugged in and mounted? `lsblk` shows it")
@@ -41,81 +57,99 @@ impl Folder {
         let mut folders: Vec<PathBuf> = listed.flatten().map(|e| e.path()).filter(|p| p.is_dir()).take(FOLDERS_MAX).collect();
         folders.sort();
         folders.insert(0, self.dir.clone());
-        let (mut found, mut wrong) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
         for dir in folders {
             let path = dir.join(manifest::NAME);
-            match read_small(&path, manifest::SIZE_MAX)? {
-                None => {}
-                Some(bytes) => match Manifest::parse(&bytes) {
-                    Ok(manifest) => found.push(Found { dir, bytes, manifest }),
-                    Err(e) => wrong.push(Error::verification(format!("{}: {e}", path.display()))),
-                },
-            }
+            let Some(bytes) = read_small(&path, manifest::SIZE_MAX)? else { continue };
+            let signature = read_small(&dir.join(manifest::SIGNATURE_NAME), SIGNATURE_MAX)?;
+            let steps = if steps::likely(&bytes) { self.opener.steps(&bytes)? } else { Vec::new() };
+            found.push(Found { dir, name: path.display().to_string(), bytes, signature, steps });
         }
-        found.sort_by(|a, b| b.manifest.version.cmp(&a.manifest.version));
-        Ok((found, wrong))
+        Ok(found)
     }
 
-    fn offer(&self, found: Found) -> Result<Offer> {
-        let Found { dir, bytes, manifest } = found;
-        let listed = std::fs::read_dir(&dir).doing(|| format!("reading {}", dir.display()))?;
+    fn offer(&self, found: &Found, manifest: Manifest) -> Result<Offer> {
+        let dir = &found.dir;
+        let listed = std::fs::read_dir(dir).doing(|| format!("reading {}", dir.display()))?;
         let names: Vec<String> = listed.flatten().filter(|e| e.path().is_file()).filter_map(|e| e.file_name().into_string().ok()).collect();
         let name = self.taste.bundle_among(&manifest, names.iter().map(String::as_str));
         let path = dir.join(name.map_err(|e| Error::source_failed(format!("release {} in {} {e}", manifest.version, dir.display())))?);
         let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?.len();
         let at = path.into_os_string().into_string();
         let at = at.map_err(|_| Error::source_failed(format!("the path of {} is not UTF-8", dir.display())))?;
-        let signature = read_small(&dir.join(manifest::SIGNATURE_NAME), SIGNATURE_MAX)?;
-        Ok(Offer { manifest_bytes: bytes, signature, manifest, bundle: BundleRef { at, size: Some(size) }, notes: Vec::new() })
+        let (manifest_bytes, signature) = (found.bytes.clone(), found.signature.clone());
+        Ok(Offer { manifest_bytes, signature, manifest, bundle: BundleRef { at, size: Some(size) }, notes: Vec::new() })
     }
 }
 
-impl Source for Folder {
+impl Source for Folder<'_> {
     fn name(&self) -> String {
         self.dir.display().to_string()
     }
 
-    fn find(&self, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>, _: &mut Memory) -> Result<Option<Offer>> {
-        let (found, mut wrong) = self.look()?;
-        if let Wanted::Exact(version) = wanted {
-            let versions: Vec<String> = found.iter().map(|f| f.manifest.version.to_string()).collect();
-            return match found.into_iter().find(|f| f.manifest.version == *version) {
-                Some(found) => self.offer(found).map(Some),
-                None if versions.is_empty() => Err(Error::source_failed(format!("{} holds no release", self.name()))),
-                None => Err(Error::source_failed(format!("{} has no release {version}", self.name())).hint(format!("it has {}", versions.join(", ")))),
-            };
-        }
-        if found.is_empty() && wrong.is_empty() {
+    /// Which is the highest is only known once all were shown; so all are shown twice, and what the first round says of other releases
+    /// (a recall) is known in the second.
+    fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, _: &mut Memory) -> Result<Option<Offer>> {
+        let found = self.look()?;
+        if found.is_empty() && *wanted == Wanted::Best {
             let hint = "a release is manifest.json and its bundle, side by side, here or one folder down";
             return Err(Error::source_failed(format!("{} holds no {}", self.name(), manifest::NAME)).hint(hint));
         }
-        let mut refused = false;
-        for found in found.into_iter().filter(|f| self.taste.is_mine(&f.manifest, false)) {
-            if may(&found.manifest).is_err() {
-                refused = true;
-                continue;
-            }
-            match self.offer(found) {
-                Ok(offer) => return Ok(Some(Offer { notes: wrong.iter().map(Error::message).collect(), ..offer })),
-                Err(e) => wrong.push(e),
+        let (mut known, mut wrong): (Vec<(Version, &Found)>, Vec<Error>) = (Vec::new(), Vec::new());
+        for found in &found {
+            match judge.judge(&found.shown(true))? {
+                Verdict::Take(manifest) => known.push((manifest.version, found)),
+                Verdict::NotForUs(version) => known.push((version, found)),
+                Verdict::Wrong(error) => wrong.push(error),
             }
         }
-        match wrong.into_iter().next() {
-            Some(error) if !refused => Err(error),
-            _ => Ok(None),
+        known.sort_by(|(a, _), (b, _)| b.cmp(a));
+        let mut refused = false;
+        for (_, found) in &known {
+            match judge.judge(&found.shown(false))? {
+                Verdict::Take(manifest) => match self.offer(found, *manifest) {
+                    Ok(offer) => return Ok(Some(Offer { notes: wrong.iter().map(Error::message).collect(), ..offer })),
+                    Err(e) if *wanted != Wanted::Best => return Err(e),
+                    Err(e) => wrong.push(e),
+                },
+                Verdict::NotForUs(_) => refused = true,
+                // the one that was asked for, and what is wrong with it
+                Verdict::Wrong(error) if *wanted != Wanted::Best => return Err(error),
+                Verdict::Wrong(error) => wrong.push(error),
+            }
+        }
+        match (wanted, wrong.into_iter().next()) {
+            (Wanted::Exact(_), Some(error)) => Err(error),
+            (Wanted::Exact(_), _) if known.is_empty() => Err(Error::source_failed(format!("{} holds no release", self.name()))),
+            (Wanted::Exact(version), _) => {
+                let versions: Vec<String> = known.iter().map(|(v, _)| v.to_string()).collect();
+                Err(Error::source_failed(format!("{} has no release {version}", self.name())).hint(format!("it has {}", versions.join(", "))))
+            }
+            (Wanted::Best, Some(error)) if !refused => Err(error),
+            (Wanted::Best, _) => Ok(None),
         }
     }
 
-    fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>> {
-        open(Path::new(&bundle.at), from, validator)
+    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
+        unpack(self.opener.as_ref(), bundle, from, validator, to)
     }
+}
+
+/// Unpacks a file of this machine.
+///
+/// # Errors
+/// It cannot be read; and as [`Source::unpack`].
+pub fn unpack<'a>(opener: &(dyn Opener<'a> + 'a), bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
+    let (file, start) = open(Path::new(&bundle.at), from, validator)?;
+    let limit = to.start(&start)?;
+    opener.open(Input::File(file))?.unpack(limit, to)
 }
 
 /// Opens a file of this machine at an offset; its time and size name its state.
 ///
 /// # Errors
 /// It cannot be read, or is no file.
-pub fn open(path: &Path, from: u64, validator: Option<&str>) -> Result<Body<'static>> {
+fn open(path: &Path, from: u64, validator: Option<&str>) -> Result<(File, Start)> {
     let doing = || format!("reading {}", path.display());
     let meta = std::fs::metadata(path).map_err(|e| Error::source_failed(doing()).because(e).hint("was the stick pulled out?"))?;
     if !meta.is_file() {
@@ -126,7 +160,7 @@ pub fn open(path: &Path, from: u64, validator: Option<&str>) -> Result<Body<'sta
     let state = format!("{}-{}", time.as_nanos(), meta.len());
     let start = if validator.is_none_or(|v| v == state) && from <= meta.len() { from } else { 0 };
     file.seek(SeekFrom::Start(start)).doing(doing)?;
-    Ok(Body { reader: Box::new(file), start, total: Some(meta.len()), validator: Some(state) })
+    Ok((file, Start { start, total: Some(meta.len()), validator: Some(state) }))
 }
 
 /// A small file; `None` when there is none.

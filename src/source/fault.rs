@@ -27,6 +27,8 @@ pub enum Fault {
     Timeout(&'static str),
     /// Bytes a second that did not come over the window.
     Slow(u64),
+    /// What should be small was not all there within this time.
+    Late(Duration),
     /// The line broke.
     Cut(String),
     /// A status that is none we can use, with what `Retry-After` said.
@@ -139,6 +141,10 @@ impl Fault {
             Fault::Slow(floor) => (
                 format!("the line gave less than {}/s for a minute", if floor % 1024 == 0 { format!("{} KiB", floor / 1024) } else { quantity::bytes(*floor) }),
                 "what came is kept and the next run goes on from there; download.min_speed sets the limit",
+            ),
+            Fault::Late(limit) => (
+                format!("what should be small files did not come within {}", quantity::seconds(limit.as_secs_f64())),
+                "the line is very slow, or the server holds its answers back; try again later",
             ),
             Fault::Cut(why) => (format!("the connection broke ({why})"), "try again; what came of a bundle is kept, and the next run goes on from there"),
             Fault::Status(401 | 403, _) if has_token => {

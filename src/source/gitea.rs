@@ -5,15 +5,17 @@
 
 use std::collections::BTreeSet;
 
+use chrono::DateTime;
 use semver::Version;
 
 use super::address::Address;
 use super::choose::Taste;
 use super::fault::Fault;
 use super::http::{Failed, Http};
+use super::judge::{Candidate, Judge, Verdict};
 use super::listed::{Asset, Kept, Release, Seen};
 use super::url::{SIGNATURE_MAX, Tag, remote};
-use super::{Body, BundleRef, Memory, Offer, Source, Wanted};
+use super::{Body, BundleRef, Memory, Network, Offer, Source, Unpacked, Wanted, steps, unpack};
 use crate::error::{Code, Error, Result};
 use crate::release::{Manifest, manifest};
 
@@ -84,40 +86,63 @@ impl<'a> Gitea<'a> {
         Ok(())
     }
 
-    /// Reads the manifest of a release and makes an offer of it.
-    fn offer(&self, release: &Release, kept: &[Kept]) -> Result<(Offer, Kept), Passed> {
-        let tag = &release.tag_name;
-        let passed = |code, what: String| Passed::Over(Error::new(code, format!("release {tag} of {} {what}", self.name())));
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| passed(Code::Verification, "has a manifest or signature that is not text".into()));
-        let asset = release.asset(manifest::NAME).ok_or_else(|| passed(Code::Source, format!("has no {} (yet)", manifest::NAME)))?;
+    /// The manifest of a release and its signature, as text: what is remembered is remembered as JSON.
+    fn read(&self, release: &Release, known: &[Kept]) -> Result<Kept, Passed> {
+        let text = |bytes: Vec<u8>| {
+            let wrong = |_| self.passed(release, Code::Verification, "has a manifest or signature that is not text");
+            String::from_utf8(bytes).map_err(wrong)
+        };
+        let missing = || self.passed(release, Code::Source, format!("has no {} (yet)", manifest::NAME));
+        let asset = release.asset(manifest::NAME).ok_or_else(missing)?;
         let key = release.key();
-        let kept = match kept.iter().find(|k| k.key == key) {
-            Some(kept) => kept.clone(),
-            None => {
-                let get = |asset: &Asset, limit| {
-                    let at = self.address(release, asset);
-                    match self.http.fetch(&at, &[], limit) {
-                        Ok(Some((_, bytes))) => Ok(bytes),
-                        Ok(None) => Err(Passed::Fatal(Failed { fault: Fault::Status(304, None), tries: 1 }.tell(&self.http, &at))),
-                        Err(f) if f.is_missing() => Err(passed(Code::Source, format!("lists {}, but it cannot be fetched (status 404)", asset.name))),
-                        Err(f) => Err(Passed::Fatal(self.tell(f, &at))),
-                    }
-                };
-                let manifest = text(get(asset, manifest::SIZE_MAX)?)?;
-                let signature = release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?;
-                Kept { key, manifest, signature }
+        if let Some(kept) = known.iter().find(|k| k.key == key) {
+            return Ok(kept.clone());
+        }
+        let get = |asset: &Asset, limit| {
+            let at = self.address(release, asset);
+            match self.http.fetch(&at, &[], limit) {
+                Ok(Some((_, bytes))) => Ok(bytes),
+                Ok(None) => Err(Passed::Fatal(Failed { fault: Fault::Status(304, None), tries: 1 }.tell(&self.http, &at))),
+                Err(f) if f.is_missing() => Err(self.passed(release, Code::Source, format!("lists {}, but it cannot be fetched (status 404)", asset.name))),
+                Err(f) => Err(Passed::Fatal(self.tell(f, &at))),
             }
         };
-        let manifest = Manifest::parse(kept.manifest.as_bytes()).map_err(|e| passed(Code::Verification, format!("has a broken manifest: {e}")))?;
-        if manifest::version(tag).ok().as_ref() != Some(&manifest.version) {
-            return Err(passed(Code::Verification, format!("has a manifest of another version, {}", manifest.version)));
-        }
+        let manifest = text(get(asset, manifest::SIZE_MAX)?)?;
+        let signature = release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?;
+        Ok(Kept { key, manifest, signature })
+    }
+
+    /// Shows a release to the judge.
+    fn show(&self, release: &Release, kept: &Kept, judge: &mut dyn Judge, look_only: bool) -> Result<Verdict, Passed> {
+        let (name, tag, steps) = (self.called(release), manifest::version(&release.tag_name).ok(), steps::of(kept.manifest.as_bytes()));
+        let shown = Candidate {
+            name: &name,
+            manifest: kept.manifest.as_bytes(),
+            signature: kept.signature.as_deref().map(str::as_bytes),
+            tag: tag.as_ref(),
+            flagged: release.prerelease,
+            handed: false,
+            look_only,
+            steps: &steps,
+        };
+        judge.judge(&shown).map_err(Passed::Fatal)
+    }
+
+    /// The offer of a release that was taken.
+    fn offer(&self, release: &Release, kept: &Kept, manifest: Manifest) -> Result<Offer, Passed> {
         let names = release.assets.iter().flatten().map(|a| a.name.as_str());
-        let name = self.taste.bundle_among(&manifest, names).map_err(|e| passed(Code::Source, e))?;
+        let name = self.taste.bundle_among(&manifest, names).map_err(|e| self.passed(release, Code::Source, e))?;
         let bundle = release.asset(name).expect("the name came from the assets");
         let bundle = BundleRef { at: self.address(release, bundle).full(), size: bundle.size };
         let signature = kept.signature.clone().map(String::into_bytes);
-        Ok((Offer { manifest_bytes: kept.manifest.clone().into_bytes(), signature, manifest, bundle, notes: Vec::new() }, kept))
+        Ok(Offer { manifest_bytes: kept.manifest.clone().into_bytes(), signature, manifest, bundle, notes: Vec::new() })
+    }
+
+    fn called(&self, release: &Release) -> String {
+        format!("release {} of {}", release.tag_name, self.name())
+    }
+    fn passed(&self, release: &Release, code: Code, what: impl std::fmt::Display) -> Passed {
+        Passed::Over(Error::new(code, format!("{} {what}", self.called(release))))
     }
 
     /// Where an asset is. A server behind another name than it believes to have gives out wrong links: those that are its own kind of
@@ -131,7 +156,7 @@ impl<'a> Gitea<'a> {
         }
     }
 
-    fn exact(&self, version: &Version) -> Result<Offer> {
+    fn exact(&self, version: &Version, judge: &mut dyn Judge) -> Result<Offer> {
         for tag in [format!("v{version}"), version.to_string()] {
             let at = self.api(&["releases", "tags", &tag]);
             let bytes = match self.http.fetch(&at, &[], LIST_MAX) {
@@ -144,12 +169,22 @@ impl<'a> Gitea<'a> {
             if release.draft {
                 continue;
             }
-            return self.offer(&release, &[]).map(|(offer, _)| offer).map_err(Passed::into_error);
+            return self.named(&release, judge).map_err(Passed::into_error);
         }
         // is it the release that is missing, or all of the repository?
         let at = self.api(&[]);
         self.http.fetch(&at, &[], LIST_MAX).map_err(|f| self.tell(f, &at))?;
         Err(Error::source_failed(format!("{} has no release {version}", self.name())).hint(format!("{}/releases lists those it has", self.name())))
+    }
+
+    /// The offer of a release that a person named.
+    fn named(&self, release: &Release, judge: &mut dyn Judge) -> Result<Offer, Passed> {
+        let kept = self.read(release, &[])?;
+        match self.show(release, &kept, judge, false)? {
+            Verdict::Take(manifest) => self.offer(release, &kept, *manifest),
+            Verdict::NotForUs(version) => Err(self.passed(release, Code::Verification, format!("has a manifest of another version, {version}"))),
+            Verdict::Wrong(error) => Err(Passed::Over(error)),
+        }
     }
 
     fn tell(&self, failed: Failed, at: &Address) -> Error {
@@ -185,9 +220,10 @@ impl Source for Gitea<'_> {
         self.http.home().below(&[&self.owner, &self.repo]).to_string()
     }
 
-    fn find(&self, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>, memory: &mut Memory) -> Result<Option<Offer>> {
+    fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>> {
+        self.http.small_files_begin();
         if let Wanted::Exact(version) = wanted {
-            return self.exact(version).map(Some);
+            return self.exact(version, judge).map(Some);
         }
         let mut seen: Seen = memory.recall().filter(|s: &Seen| s.whose == self.name()).unwrap_or_default();
         self.list(&mut seen)?;
@@ -197,7 +233,17 @@ impl Source for Gitea<'_> {
         let mut mine: Vec<(Version, &Release)> = versions.filter(|(v, r)| self.taste.may_be_mine(v, r.prerelease)).collect();
         mine.sort_by(|(a, x), (b, y)| (b, y.id).cmp(&(a, x.id)));
 
-        let (mut looked, mut over, mut refused, mut offered) = (Vec::new(), Vec::new(), false, None);
+        let (mut over, mut refused, mut offered) = (Vec::new(), false, None);
+        // what was fetched or remembered, and whether the judge believed it
+        let mut looked: Vec<(Kept, bool)> = Vec::new();
+        if let Some(latest) = latest(mine.iter().map(|(_, r)| *r)) {
+            match self.read(latest, &seen.manifests).and_then(|kept| Ok((self.show(latest, &kept, judge, true)?.believed(), kept))) {
+                Ok((believed, kept)) => looked.push((kept, believed)),
+                // its own turn will come, and with it the words
+                Err(Passed::Over(_)) => {}
+                Err(fatal) => return Err(fatal.into_error()),
+            }
+        }
         let mut looks = 0;
         for (_, release) in mine {
             // what has no manifest costs nothing to pass over
@@ -205,27 +251,27 @@ impl Source for Gitea<'_> {
             if looks > LOOK_MAX {
                 break;
             }
-            match self.offer(release, &seen.manifests) {
-                Ok((offer, kept)) => {
-                    looked.push(kept);
-                    if self.taste.is_mine(&offer.manifest, release.prerelease) && may(&offer.manifest).is_ok() {
-                        offered = Some(offer);
-                        break;
-                    }
-                    refused = true;
+            let known = looked.iter().find(|(k, _)| k.key == release.key()).map(|(k, _)| std::slice::from_ref(k));
+            let tried = self.read(release, known.unwrap_or(&seen.manifests)).and_then(|kept| {
+                let verdict = self.show(release, &kept, judge, false)?;
+                looked.push((kept.clone(), verdict.believed()));
+                match verdict {
+                    Verdict::Take(manifest) => self.offer(release, &kept, *manifest).map(Some),
+                    Verdict::NotForUs(_) => Ok(None),
+                    Verdict::Wrong(error) => Err(Passed::Over(error)),
+                }
+            });
+            match tried {
+                Ok(None) => refused = true,
+                Ok(taken) => {
+                    offered = taken;
+                    break;
                 }
                 Err(Passed::Over(error)) => over.push(error),
                 Err(fatal) => return Err(fatal.into_error()),
             }
         }
-        let mut room = REMEMBER_MAX;
-        looked.retain(|k| {
-            k.manifest.len() <= room && {
-                room -= k.manifest.len();
-                true
-            }
-        });
-        seen.manifests = looked;
+        seen.manifests = remembered(looked);
         memory.keep(&seen);
         match (offered, over.is_empty()) {
             (Some(offer), _) => Ok(Some(Offer { notes: over.iter().map(Error::message).collect(), ..offer })),
@@ -234,7 +280,42 @@ impl Source for Gitea<'_> {
         }
     }
 
+    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
+        unpack::body(self.bundle(bundle, from, validator)?, to)
+    }
+}
+
+impl Network for Gitea<'_> {
     fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>> {
         remote(&self.http, bundle, from, validator)
     }
+}
+
+/// The release whose manifest was made last, if the one that comes first is another: it may take that one back.
+fn latest<'r>(mine: impl Iterator<Item = &'r Release>) -> Option<&'r Release> {
+    let made = |r: &'r Release| Some((DateTime::parse_from_rfc3339(r.asset(manifest::NAME)?.created_at.as_deref()?).ok()?, r));
+    let mut first = None;
+    let mut latest: Option<(DateTime<_>, &Release)> = None;
+    for release in mine.filter(|r| r.asset(manifest::NAME).is_some()) {
+        first.get_or_insert(release.id);
+        if let Some(this) = made(release)
+            && latest.as_ref().is_none_or(|l| this.0 > l.0)
+        {
+            latest = Some(this);
+        }
+    }
+    latest.map(|(_, r)| r).filter(|r| Some(r.id) != first)
+}
+
+/// Of what was looked at, what is kept for the next time: what the judge believed, each once, as much as there is room for.
+fn remembered(looked: Vec<(Kept, bool)>) -> Vec<Kept> {
+    let mut room = REMEMBER_MAX;
+    let mut kept: Vec<Kept> = Vec::new();
+    for (this, _) in looked.into_iter().filter(|(_, believed)| *believed) {
+        if this.manifest.len() <= room && kept.iter().all(|k| k.key != this.key) {
+            room -= this.manifest.len();
+            kept.push(this);
+        }
+    }
+    kept
 }

@@ -2,8 +2,6 @@
 //! open, waits with bounds, and tries again what may pass.
 
 use std::cell::Cell;
-use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -11,18 +9,23 @@ use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName};
 use ureq::http::{Request, header};
 use ureq::tls::TlsConfig;
 
+use super::access::{Access, Token};
 use super::address::Address;
 use super::answer::{Answer, Head, plain, read_whole};
 use super::fault::Fault;
 use super::proxy::Proxies;
 use super::pump::{Part, Pump};
 use super::{retry, roots};
-use crate::device::settings::{Download, Net};
+use crate::device::settings::Download;
 use crate::error::{Error, Result};
 use crate::world::Clock;
 
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
+
+/// How long all small files of one question may take together: list, manifests, signatures. Each of them alone may be as slow as the
+/// floor allows, and a server could go on with that for hours.
+const SMALL_FILES: Duration = Duration::from_secs(15 * 60);
 
 /// The client of one source.
 pub struct Http<'a> {
@@ -35,15 +38,8 @@ pub struct Http<'a> {
     limits: Download,
     /// Whether the server has ever answered: then a refused connection is worth another try.
     met: Cell<bool>,
-}
-
-/// An access token; nothing prints it.
-struct Token(String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
+    /// Until when small files may be asked for.
+    until: Cell<Option<Duration>>,
 }
 
 /// Headers of a request beyond those that all have.
@@ -53,11 +49,10 @@ impl<'a> Http<'a> {
     /// A client for the server at `base`.
     ///
     /// # Errors
-    /// The token or CA file cannot be used, or a proxy variable.
-    pub fn new(base: &str, net: &Net, limits: Download, clock: &'a dyn Clock) -> Result<Self> {
+    /// The address, the authorities or a proxy variable cannot be used.
+    pub fn new(base: &str, access: Access, limits: Download, clock: &'a dyn Clock) -> Result<Self> {
         let home = Address::parse(base).map_err(|e| Error::usage(format!("the address of the source, {base}: {e}")))?;
-        let token = net.token_file.as_deref().map(Token::read).transpose()?;
-        let tls = TlsConfig::builder().root_certs(roots::roots(net.ca_file.as_deref())?).build();
+        let tls = TlsConfig::builder().root_certs(roots::with(access.authorities.as_ref())?).build();
         let wait = Some(limits.timeout);
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -75,7 +70,17 @@ impl<'a> Http<'a> {
             .output_buffer_size(8 << 10)
             .build();
         let proxies = Proxies::new(|name| std::env::var(name).ok())?;
-        Ok(Http { clock, agent: config.new_agent(), proxies, home, allow_http: net.allow_http, token, limits, met: Cell::new(false) })
+        Ok(Http {
+            clock,
+            agent: config.new_agent(),
+            proxies,
+            home,
+            allow_http: access.allow_http,
+            token: access.token,
+            limits,
+            met: Cell::new(false),
+            until: Cell::new(None),
+        })
     }
 
     /// The configured address.
@@ -95,16 +100,29 @@ impl<'a> Http<'a> {
         fault.passing(self.met.get())
     }
 
+    /// A new question begins, and with it the time that its small files may take.
+    pub fn small_files_begin(&self) {
+        self.until.set(Some(self.clock.monotonic() + SMALL_FILES));
+    }
+    /// Whether they may still take some.
+    fn in_time(&self) -> Result<(), Fault> {
+        match self.until.get() {
+            Some(until) if self.clock.monotonic() >= until => Err(Fault::Late(SMALL_FILES)),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks, and reads the body whole, at most `limit` bytes of it. Tries again what may pass. `None`: not modified.
     ///
     /// # Errors
     /// The last try's fault, in words.
     pub fn fetch(&self, at: &Address, headers: &Headers, limit: u64) -> Result<Option<(Head, Vec<u8>)>, Failed> {
         self.persist(|| {
+            self.in_time()?;
             let answer = self.ask(at, headers)?;
             match answer.head.status {
                 304 => Ok(None),
-                200 => read_whole(answer, limit).map(Some),
+                200 => read_whole(answer, limit, || self.in_time()).map(Some),
                 other => Err(Fault::Status(other, None)),
             }
         })
@@ -166,7 +184,7 @@ impl<'a> Http<'a> {
             request = request.header(name, value);
         }
         if let Some(token) = self.token.as_ref().filter(|_| at.same_origin(&self.home)) {
-            request = request.header(AUTHORIZATION, format!("token {}", token.0));
+            request = request.header(AUTHORIZATION, format!("token {}", token.secret()));
         }
         let request = request.body(()).map_err(|e| Fault::Other(e.to_string()))?;
         let proxy = self.proxies.of(at);
@@ -208,19 +226,6 @@ impl Failed {
     /// In words.
     pub fn tell(&self, http: &Http<'_>, at: &Address) -> Error {
         self.fault.tell(at, self.tries, http.has_token(), http.clock.now())
-    }
-}
-
-impl Token {
-    fn read(path: &Path) -> Result<Self> {
-        let text = roots::read_named(path, "source.token_file")?;
-        let token = std::str::from_utf8(&text).unwrap_or_default().trim();
-        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(
-                Error::usage(format!("{} (source.token_file) does not hold a token", path.display())).hint("the file should hold the token alone, on one line")
-            );
-        }
-        Ok(Token(token.to_owned()))
     }
 }
 

@@ -4,20 +4,23 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use super::read_error;
 use super::url::SIGNATURE_MAX;
+use super::{read_error, steps};
 use crate::error::{Error, Result};
-use crate::release::manifest;
+use crate::release::manifest::{self, SignedStep};
 
 /// Decompressed bytes beside the manifest that are read when it has to come first: folders and headers.
 const BEFORE_MAX: u64 = 1 << 20;
 
 /// What a bundle says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inside {
     /// The manifest, byte for byte.
     pub manifest: Vec<u8>,
     /// Its signature.
     pub signature: Option<Vec<u8>>,
+    /// The changes of keys that it carries.
+    pub steps: Vec<SignedStep>,
 }
 
 /// Reads as much of an archive as it takes. `first`: the manifest must come before other files, and nothing behind it but its signature
@@ -58,7 +61,7 @@ pub fn read(archive: impl Read, first: bool, name: &str) -> Result<Inside> {
         }
     }
     match manifest {
-        Some(manifest) => Ok(Inside { manifest, signature }),
+        Some(manifest) => Ok(Inside { steps: steps::of(&manifest), manifest, signature }),
         None if first => Err(Error::verification(format!("{name} does not begin with its {}", manifest::NAME))
             .hint("a bundle on stdin must carry its manifest first: pack it with `pikit-updater pack`, or give the file itself")),
         None => {

@@ -1,11 +1,14 @@
 //! Where releases come from: a Gitea or Forgejo server, a static URL, a folder, a single bundle file, stdin.
-//! A source finds the release and hands out its bytes; whether they are believed and installed is decided elsewhere.
+//! A source finds the release and hands out its contents; whether they are believed and installed is decided elsewhere, by a [`Judge`].
 //!
 //! Everything here may be slow or lie. What a stranger's server can do is bounded: sizes, redirects, tries, and time — a person who
-//! asks to stop is heard within a fraction of a second, whatever the line does.
+//! asks to stop is heard within a fraction of a second, whatever the line does. And it is made to run where nothing can be lost: the
+//! commands have it in a process without privileges (`apart`).
 
+mod access;
 mod address;
 mod answer;
+mod archive;
 mod choose;
 mod dir;
 mod fault;
@@ -13,6 +16,8 @@ mod file;
 mod gitea;
 mod http;
 mod inside;
+mod judge;
+mod line;
 mod listed;
 mod pace;
 mod proxy;
@@ -20,6 +25,8 @@ mod pump;
 mod resume;
 mod retry;
 mod roots;
+pub mod steps;
+pub mod unpack;
 mod url;
 mod way;
 
@@ -33,6 +40,14 @@ use crate::device::settings::{self, Settings};
 use crate::error::{Error, Result};
 use crate::release::Manifest;
 use crate::world::Clock;
+pub use access::{Access, PEM_MAX, Token};
+pub use archive::{Archive, Here, Input, Opener, Plain};
+pub use choose::Taste;
+pub use inside::Inside;
+pub use judge::{Candidate, Judge, Verdict};
+pub use line::{Line, Place};
+pub use unpack::{Start, Unpacked};
+pub use url::SIGNATURE_MAX;
 pub use way::way;
 
 /// Which release is asked for.
@@ -68,19 +83,23 @@ pub struct BundleRef {
     pub size: Option<u64>,
 }
 
-/// What a source remembers between two checks so that the second costs one small request. Saved by the caller as it is.
+/// Bytes of what a source remembers, at most; more is not kept.
+pub const MEMORY_MAX: usize = 16 << 20;
+
+/// What a source remembers between two checks so that the second costs one small request. Saved by the caller as it is, and read by
+/// nobody else: most of it is what a server said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Memory(pub serde_json::Value);
+pub struct Memory(pub String);
 
 impl Memory {
     /// What was remembered, if it is of this shape.
     fn recall<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        T::deserialize(&self.0).ok()
+        serde_json::from_str(&self.0).ok()
     }
     fn keep(&mut self, value: &impl Serialize) {
         // memory is a saving, not a need: without it the next check asks for everything
-        self.0 = serde_json::to_value(value).unwrap_or_default();
+        self.0 = serde_json::to_string(value).ok().filter(|text| text.len() <= MEMORY_MAX).unwrap_or_default();
     }
 }
 
@@ -100,60 +119,73 @@ pub struct Body<'a> {
 pub trait Source {
     /// What messages call it: `https://git.example.org/owner/pi-kit`.
     fn name(&self) -> String;
-    /// Finds a release. `may` says whether this device may install one; for [`Wanted::Best`] the next lower version is tried when it
-    /// may not. For [`Wanted::Exact`] neither `may` nor the channel is asked: a person named the version, and the plan has better words.
+    /// Finds a release: shows what there is to the judge, the highest version first, until one is taken.
     /// `Ok(None)`: there is no release to offer.
     ///
-    /// A release with missing assets or a broken manifest is passed over when a lower one is fine (see [`Offer::notes`]), and is the
-    /// error when none is.
+    /// A release with missing assets, or that the judge finds wrong, is passed over when a lower one is fine (see [`Offer::notes`]), and
+    /// is the error when none is.
     ///
     /// # Errors
-    /// The network or the source, each kind with its own words and hint; a manifest that is no manifest.
-    fn find(&self, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>, memory: &mut Memory) -> Result<Option<Offer>>;
-    /// Opens a bundle at an offset of its compressed bytes. `validator` is that of an earlier [`Body`]; when the bundle has changed
-    /// since, the body starts at 0.
+    /// The network or the source, each kind with its own words and hint; what the judge says.
+    fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>>;
+    /// Unpacks a bundle from an offset of its compressed bytes. `validator` is that of an earlier [`Start`]; when the bundle has changed
+    /// since, it starts at 0. Returns the compressed bytes that were read.
     ///
     /// # Errors
-    /// As for `find`.
+    /// As for `find`; an archive that is none; whatever the taker says.
+    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64>;
+}
+
+/// A source on the network, before anything is unpacked.
+pub trait Network: Source {
+    /// Opens a bundle at an offset of its compressed bytes.
+    ///
+    /// # Errors
+    /// As for [`Source::find`].
     fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>>;
 }
 
-/// Opens the source that the config names. Reads its token and CA files; asks nobody yet.
+/// Opens the source that the config names, in this very process. Reads its token and CA files; asks nobody yet.
 ///
 /// # Errors
 /// A token or CA file that cannot be read or used; a proxy variable that is no URL.
 pub fn open<'a>(settings: &Settings, clock: &'a dyn Clock) -> Result<Box<dyn Source + 'a>> {
-    let taste = choose::Taste::of(settings);
-    Ok(match &settings.source {
-        settings::Source::Gitea { base, repo, net } => Box::new(gitea::Gitea::new(repo, taste, http::Http::new(base, net, settings.download, clock)?)?),
-        settings::Source::Url { base, net } => Box::new(url::Static::new(base, taste, http::Http::new(base, net, settings.download, clock)?)?),
-        settings::Source::Dir(dir) => Box::new(dir::Folder::new(dir, taste)),
+    Ok(match Line::of(settings)? {
+        Some(line) => line.open(clock)?,
+        None => open_dir(settings, Box::new(Here(clock))),
     })
 }
 
+/// Opens the folder that the config names, if that is what it names.
+pub fn open_dir<'a>(settings: &Settings, opener: Box<dyn Opener<'a> + 'a>) -> Box<dyn Source + 'a> {
+    let dir = if let settings::Source::Dir(dir) = &settings.source { dir } else { Path::new("/nonexistent") };
+    Box::new(dir::Folder::new(dir, Taste::of(settings), opener))
+}
+
 /// Opens what `apply --from` names: `-` is a bundle on stdin, a folder holds manifest and bundle, anything else is a bundle file.
+/// `opener` reads what is inside of archives.
 ///
 /// # Errors
 /// There is nothing there, or stdin is a terminal.
-pub fn open_from<'a>(from: &Path, settings: &Settings, clock: &'a dyn Clock) -> Result<Box<dyn Source + 'a>> {
+pub fn open_from<'a>(from: &Path, settings: &Settings, opener: Box<dyn Opener<'a> + 'a>) -> Result<Box<dyn Source + 'a>> {
     use std::io::IsTerminal;
     if from.as_os_str() == "-" {
         if io::stdin().is_terminal() {
             return Err(Error::usage("--from - reads a bundle from stdin, and stdin is a terminal")
                 .hint("pipe it in: pikit-updater apply --from - < pikit-1.4.0.tar.gz"));
         }
-        return Ok(open_stream(Box::new(io::stdin()), clock));
+        return Ok(open_stream(Input::Stdin, opener));
     }
     match std::fs::metadata(from) {
-        Ok(meta) if meta.is_dir() => Ok(Box::new(dir::Folder::new(from, choose::Taste::of(settings)))),
-        Ok(_) => Ok(Box::new(file::BundleFile::new(from, clock))),
+        Ok(meta) if meta.is_dir() => Ok(Box::new(dir::Folder::new(from, Taste::of(settings), opener))),
+        Ok(_) => Ok(Box::new(file::BundleFile::new(from, opener))),
         Err(e) => Err(Error::source_failed(format!("opening {}", from.display())).because(e).hint("is the stick plugged in and mounted? `lsblk` shows it")),
     }
 }
 
 /// A source that is one bundle, read once from a stream; its manifest must come before its other files.
-pub fn open_stream<'a>(stream: Box<dyn Read + Send>, clock: &'a dyn Clock) -> Box<dyn Source + 'a> {
-    Box::new(file::BundleStream::new(stream, clock))
+pub fn open_stream<'a>(stream: Input, opener: Box<dyn Opener<'a> + 'a>) -> Box<dyn Source + 'a> {
+    Box::new(file::BundleStream::new(stream, opener))
 }
 
 /// The error with code and hint that a [`Body`]'s reader carried, however deeply decompression and tar have wrapped it;

@@ -9,19 +9,28 @@ use crate::error::{Doing, Error, Result};
 /// Where Debian and Raspberry Pi OS keep the authorities that the system believes.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The system's authorities and those in `own`. On a board without any, those that came with this program are believed, unless `own`
-/// is given: then it alone is.
+/// The system's authorities and those in the file `own`.
 ///
 /// # Errors
 /// `own` cannot be read or holds no certificate.
 pub fn roots(own: Option<&Path>) -> Result<RootCerts> {
+    let own = own.map(|path| Ok::<_, Error>((path.display().to_string(), read_named(path, "source.ca_file")?))).transpose()?;
+    with(own.as_ref())
+}
+
+/// The system's authorities and those in `own`, a named text. On a board without any, those that came with this program are believed,
+/// unless `own` is given: then it alone is.
+///
+/// # Errors
+/// `own` holds no certificate.
+pub fn with(own: Option<&(String, Vec<u8>)>) -> Result<RootCerts> {
     let mut all = std::fs::read(SYSTEM).map(|pem| certificates(&pem)).unwrap_or_default();
-    if let Some(path) = own {
-        let pem = read_named(path, "source.ca_file")?;
-        let mine = certificates(&pem);
+    if let Some((name, pem)) = own {
+        let mine = certificates(pem);
         if mine.is_empty() {
-            return Err(Error::usage(format!("{} (source.ca_file) holds no certificate in PEM form", path.display()))
-                .hint("it should have lines like -----BEGIN CERTIFICATE-----"));
+            return Err(
+                Error::usage(format!("{name} (source.ca_file) holds no certificate in PEM form")).hint("it should have lines like -----BEGIN CERTIFICATE-----")
+            );
         }
         all.extend(mine);
     }

@@ -9,12 +9,13 @@ use super::answer::Head;
 use super::choose::Taste;
 use super::fault::Fault;
 use super::http::{Failed, Http};
-use super::{Body, BundleRef, Memory, Offer, Source, Wanted, resume};
+use super::judge::{Candidate, Judge, Verdict};
+use super::{Body, BundleRef, Memory, Network, Offer, Source, Unpacked, Wanted, resume, steps, unpack};
 use crate::error::{Error, Result};
-use crate::release::{Manifest, manifest};
+use crate::release::{manifest, signature};
 
 /// Largest signature file that is read, bytes.
-pub const SIGNATURE_MAX: u64 = 64 << 10;
+pub const SIGNATURE_MAX: u64 = signature::SIZE_MAX;
 
 /// The source.
 pub struct Static<'a> {
@@ -90,7 +91,8 @@ impl Source for Static<'_> {
         self.base.to_string()
     }
 
-    fn find(&self, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>, memory: &mut Memory) -> Result<Option<Offer>> {
+    fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>> {
+        self.http.small_files_begin();
         let seen: Option<Seen> = memory.recall().filter(|s: &Seen| s.base == self.base.full());
         let (old_manifest, old_signature) = seen.map_or((None, None), |s| (Some(s.manifest), s.signature));
         let at = self.base.below(&[manifest::NAME]);
@@ -101,19 +103,39 @@ impl Source for Static<'_> {
             Err(failed) if failed.is_missing() => None,
             Err(failed) => return Err(failed.tell(&self.http, &beside)),
         };
-        memory.keep(&Seen { base: self.base.full(), manifest: page.clone(), signature: signature.clone() });
 
-        let manifest = Manifest::parse(page.text.as_bytes()).map_err(|e| Error::verification(format!("{at}: {e}")))?;
-        match wanted {
-            Wanted::Exact(version) => exactly(version, &manifest, &self.name())?,
-            Wanted::Best if !self.taste.is_mine(&manifest, false) || may(&manifest).is_err() => return Ok(None),
-            Wanted::Best => {}
+        let bytes = page.text.as_bytes();
+        let (name, steps) = (at.to_string(), steps::of(bytes));
+        let shown = Candidate {
+            name: &name,
+            manifest: bytes,
+            signature: signature.as_ref().map(|p| p.text.as_bytes()),
+            tag: None,
+            flagged: false,
+            handed: false,
+            look_only: false,
+            steps: &steps,
+        };
+        let verdict = judge.judge(&shown)?;
+        if verdict.believed() {
+            memory.keep(&Seen { base: self.base.full(), manifest: page.clone(), signature: signature.clone() });
         }
+        let manifest = match verdict {
+            Verdict::Take(manifest) => *manifest,
+            Verdict::NotForUs(version) => return another(wanted, &version, &self.name()),
+            Verdict::Wrong(error) => return Err(error),
+        };
         let bundle = BundleRef { at: self.base.below(&[&self.taste.bundle_name(&manifest)]).full(), size: None };
         let signature = signature.map(|p| p.text.into_bytes());
         Ok(Some(Offer { manifest_bytes: page.text.into_bytes(), signature, manifest, bundle, notes: Vec::new() }))
     }
 
+    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
+        unpack::body(self.bundle(bundle, from, validator)?, to)
+    }
+}
+
+impl Network for Static<'_> {
     fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>> {
         remote(&self.http, bundle, from, validator)
     }
@@ -128,14 +150,14 @@ pub fn remote<'s>(http: &'s Http<'_>, bundle: &BundleRef, from: u64, validator: 
     resume::open(http, at, from, validator, bundle.size)
 }
 
-/// Refuses a source that has one release when it is not the one that was asked for.
+/// What a source with a single release answers when that is not the one: nothing, or, to whoever asked for another, both versions.
 ///
 /// # Errors
-/// Names both.
-pub fn exactly(version: &Version, manifest: &Manifest, name: &str) -> Result<()> {
-    if manifest.version == *version {
-        return Ok(());
+/// Another one was asked for.
+pub fn another(wanted: &Wanted, has: &Version, name: &str) -> Result<Option<Offer>> {
+    match wanted {
+        Wanted::Best => Ok(None),
+        Wanted::Exact(version) => Err(Error::source_failed(format!("{name} has release {has}, not {version}"))
+            .hint("this source holds a single release: leave the version out to take it")),
     }
-    Err(Error::source_failed(format!("{name} has release {}, not {version}", manifest.version))
-        .hint("this source holds a single release: leave the version out to take it"))
 }

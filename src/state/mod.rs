@@ -8,4 +8,4 @@ pub mod trust;
 
 pub use history::Row;
 pub use status::State;
-pub use trust::Distrust;
+pub use trust::Ledger;

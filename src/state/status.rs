@@ -12,6 +12,7 @@ use crate::event::{Outcome, Phase};
 use crate::plan::{Action, Counts};
 use crate::release::Digest;
 use crate::release::earlier::Earlier;
+use crate::release::signature::Signed;
 use crate::world::{Disk, durable};
 
 /// Format of the state.
@@ -90,6 +91,15 @@ pub struct Available {
     /// What the releases between the installed one and this one said, newest first.
     #[serde(default)]
     pub earlier: Vec<Earlier>,
+    /// Who signed it, and what they said with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed: Vec<Signed>,
+    /// What should be known before one says yes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
+    /// The installed version, if its maintainer took it back: this one is offered in its place, and may be lower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_back: Option<Version>,
     /// Why it cannot be installed here; empty when it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<String>,

@@ -6,16 +6,18 @@ use chrono::{DateTime, Utc};
 use semver::Version;
 
 use super::at_hand::AtHand;
+use super::belief::Believed;
 use super::fetch::From;
 use super::{Trip, survey};
 use crate::error::Result;
 use crate::plan::decide::Installed;
 use crate::plan::{Action, Facts, Policy, Target};
 use crate::release::Digest;
+use crate::release::signature::Signed;
 use crate::source::Wanted;
-use crate::state::Distrust;
+use crate::state::Ledger;
 
-/// What a person asks of `apply`.
+/// What is asked of `apply`.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Which release.
@@ -30,6 +32,15 @@ pub struct Request {
     pub force: bool,
     /// The only manifest that may be installed.
     pub require_manifest: Option<Digest>,
+    /// Nobody sits in front of it: what a person would have to be asked about waits.
+    pub automatic: bool,
+}
+
+impl Default for Request {
+    /// The best release, with nothing special about it.
+    fn default() -> Self {
+        Request { wanted: Wanted::Best, dry_run: false, download_only: false, allow_downgrade: false, force: false, require_manifest: None, automatic: false }
+    }
 }
 
 /// Everything that [`super::apply::bring`] needs to know about where it goes.
@@ -44,12 +55,40 @@ pub struct Aim<'s> {
     pub from: Option<From<'s>>,
     /// What was asked.
     pub request: Request,
-    /// Release notes, changelog, date.
+    /// The highest version that is still good, if the installed one was taken back.
+    pub takes_back: Option<Version>,
+    /// What people are told about it.
     pub about: About,
 }
 
-/// Release notes, where to read about it, when it was released.
-pub type About = (Option<String>, Option<String>, Option<DateTime<Utc>>);
+/// What people are told about a release beside its plan.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Release notes.
+    pub notes: Option<String>,
+    /// Where to read about it.
+    pub changelog: Option<String>,
+    /// When it was released.
+    pub released: Option<DateTime<Utc>>,
+    /// Who signed it.
+    pub signed: Vec<Signed>,
+    /// What should be known before one says yes.
+    pub doubts: Vec<String>,
+}
+
+impl About {
+    /// What a believed release says of itself.
+    pub fn of(believed: &Believed) -> Self {
+        let manifest = &believed.offer.manifest;
+        About {
+            notes: manifest.notes.clone(),
+            changelog: manifest.changelog.clone(),
+            released: manifest.released,
+            signed: believed.signed.clone(),
+            doubts: believed.doubts.clone(),
+        }
+    }
+}
 
 /// Looks at the device once, with nothing to remember of refused exchanges.
 ///
@@ -71,7 +110,7 @@ pub fn measure_for(trip: &mut Trip, installed: &Installed, aim: &Aim, per_file: 
     facts.at_hand = at_hand.digests().copied().collect();
     facts.bundle_size = aim.from.and_then(|f| f.bundle.size);
     if let (Action::Apply, Some(content)) = (aim.action, &aim.target.content) {
-        facts.quarantined = Distrust::load(trip.world.disk, &trip.settings.layout)?.reason(content).map(str::to_owned);
+        facts.quarantined = Ledger::load(trip.world.disk, &trip.settings.layout)?.reason(content).map(str::to_owned);
     }
     Ok((facts, at_hand))
 }
@@ -86,10 +125,12 @@ pub fn policy<'t>(trip: &Trip<'t>, aim: &Aim) -> Policy<'t> {
         channel: &settings.channel,
         restart: &settings.services.restart,
         reload: &settings.services.reload,
+        commands: settings.trust.required && settings.services.allow_commands,
         min_free: settings.min_free,
         updater: this_version(),
         allow_downgrade: aim.request.allow_downgrade,
         force: aim.request.force,
+        takes_back: aim.takes_back.clone(),
         require_manifest: aim.request.require_manifest,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::aim::{Aim, Request, measure, measure_for, policy};
+use super::aim::{About, Aim, Request, measure, measure_for, policy};
 use super::at_hand;
 use super::backup::{self, Backup};
 use super::begin::{self, Tx};
@@ -12,7 +12,7 @@ pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
-use super::{Report, Trip, carry, check, mirror, settle, survey};
+use super::{Report, Trip, carry, check, commands, mirror, settle, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
@@ -45,7 +45,7 @@ pub type Consent<'c> = &'c mut dyn FnMut(&Proposal) -> Result<()>;
 pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Consent) -> Result<Done> {
     trip.phase(Phase::Checking, format!("asking {}", source.name()));
     let installed = survey::installed(trip)?;
-    let Some(offer) = check::find(trip, source, &request.wanted, &installed)? else {
+    let Some(believed) = check::find(trip, source, &request, &installed)? else {
         return match &request.wanted {
             Wanted::Exact(version) => {
                 Err(Error::source_failed(format!("{} has no release {version}", source.name())).hint("`pikit-updater check` shows what is offered"))
@@ -56,6 +56,12 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
             }
         };
     };
+    let offer = &believed.offer;
+    if let (true, Some(doubt)) = (request.automatic, believed.doubts.first()) {
+        return Err(Error::refused(format!("{doubt}; what is installed by itself waits for that"))
+            .hint("`pikit-updater apply` installs it now")
+            .during(Phase::Checking));
+    }
     if request.wanted == Wanted::Best && !request.dry_run {
         trip.state.latest = Some(offer.manifest.version.clone());
         trip.state.last_check = Some(trip.world.clock.now());
@@ -65,10 +71,10 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
     let target = Target::of_release(&offer.manifest, sha256);
     let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: sha256 };
     if request.download_only {
-        return download(trip, from, &offer, target, &installed, request).map(Done::Ended);
+        return download(trip, from, offer, target, &installed, request).map(Done::Ended);
     }
-    let about = (offer.manifest.notes.clone(), offer.manifest.changelog.clone(), offer.manifest.released);
-    bring(trip, Aim { action: Action::Apply, target, manifest: Some(offer.manifest_bytes.clone()), from: Some(from), request, about }, consent)
+    let (about, takes_back) = (About::of(&believed), believed.takes_back.clone());
+    bring(trip, Aim { action: Action::Apply, target, manifest: Some(offer.manifest_bytes.clone()), from: Some(from), request, takes_back, about }, consent)
 }
 
 /// Returns to a backup. Needs nothing but the device.
@@ -98,8 +104,9 @@ pub fn rollback(trip: &mut Trip, name: Option<&str>, dry_run: bool, consent: Con
     };
     target.steps.retain(allowed);
     let bytes = backup.manifest(disk)?;
-    let request = Request { wanted: Wanted::Best, dry_run, download_only: false, allow_downgrade: true, force: true, require_manifest: None };
-    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes, from: None, request, about: (None, None, Some(backup.record.at)) }, consent)
+    let request = Request { dry_run, allow_downgrade: true, force: true, ..Request::default() };
+    let about = About { released: Some(backup.record.at), ..About::default() };
+    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes, from: None, request, takes_back: None, about }, consent)
 }
 
 /// Plans, begins, stages, seals, switches, tries.
@@ -235,6 +242,9 @@ pub fn try_out(trip: &mut Trip, mut tx: Tx, attempt: u32) -> Result<Report> {
     if let Err(e) = tx.enter(trip, Stage::Trial { attempt }) {
         return settle::roll_back(trip, tx, &e.message(), false, true);
     }
+    if let Err(failed) = commands::run(trip, &mut tx) {
+        return settle::roll_back(trip, tx, &failed.why, failed.its_fault, true);
+    }
     let verdict = if tx.plan.switches() {
         let failures = trial::restart(trip, &mut tx);
         trial::verdict(trip, &mut tx, failures)
@@ -304,7 +314,7 @@ fn note_refusal(trip: &mut Trip, aim: &Aim, installed: &Installed, error: &Error
 fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installed: &Installed, request: Request) -> Result<Report> {
     let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
     let began = trip.world.clock.monotonic();
-    let aim = Aim { action: Action::Apply, target, manifest: None, from: Some(from), request, about: (None, None, None) };
+    let aim = Aim { action: Action::Apply, target, manifest: None, from: Some(from), request, takes_back: None, about: About::default() };
     let (facts, at_hand) = measure(trip, installed, &aim, None)?;
     let plan = match decide(&policy(trip, &aim), installed, &aim.target, &facts) {
         Decision::Go(plan) => plan,
@@ -324,6 +334,9 @@ fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installe
     let (mut fetched, mut written) = (0, 0);
     fetch::fetch(trip, from, missing, &mut fetched, &mut written).map_err(|e| e.during(Phase::Downloading))?;
     disk.sync_fs(&home).doing(|| format!("syncing {}", home.display()))?;
+    if let Some(signature) = &offer.signature {
+        durable::save(disk, &home.join(manifest::SIGNATURE_NAME), signature, 0o600).doing(|| format!("writing {}", home.display()))?;
+    }
     // last: with it, all that it needs is here
     durable::save(disk, &home.join(manifest::NAME), &offer.manifest_bytes, 0o600).doing(|| format!("writing {}", home.display()))?;
     let mut report = Report::up_to_date(Action::Apply, installed.version.clone());

@@ -96,6 +96,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         backup: None,
         failing_before: Vec::new(),
         switched: None,
+        commands: journal::Commands::default(),
     };
     let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
     tx.save(trip)?;

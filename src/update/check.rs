@@ -2,17 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::aim::{Aim, Request, measure, policy, this_version};
+use super::aim::{About, Aim, Request, measure, policy};
+use super::belief::{Belief, Believed};
+use super::judge::Judging;
 use super::proposal::Proposal;
 use super::{Trip, mirror, survey};
-use crate::error::{Code, Doing, Error, Result};
+use crate::error::{Code, Doing, Result};
 use crate::event::Phase;
-use crate::plan::decide::{Installed, channel_fits};
+use crate::plan::decide::Installed;
 use crate::plan::{Action, Decision, Target, decide};
 use crate::release::earlier::Earlier;
-use crate::release::manifest::this_arch;
 use crate::release::{Digest, Manifest, manifest};
-use crate::source::{Memory, Offer, Source, Wanted};
+use crate::source::{BundleRef, Candidate, Judge, Memory, Offer, SIGNATURE_MAX, Source, Verdict};
 use crate::state::status::{self, Available};
 use crate::world::durable;
 
@@ -26,7 +27,8 @@ struct Remembered {
 ///
 /// # Errors
 /// The source; a release that no trusted key signed, when signatures are required.
-pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &Installed) -> Result<Option<Offer>> {
+pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: &Installed) -> Result<Option<Believed>> {
+    let wanted = &request.wanted;
     let (disk, layout, settings) = (trip.world.disk, trip.settings.layout.clone(), trip.settings);
     let bytes = durable::read(disk, &layout.offered(), 64 << 20).doing(|| format!("reading {}", layout.offered().display()))?;
     // a memory that cannot be read only costs a larger request
@@ -35,19 +37,20 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
         known = Remembered { source: source.name(), memory: Memory::default() };
     }
     let before = known.memory.clone();
-    let here = installed.version.clone();
-    let may = |m: &Manifest| may_install(&settings.product, &settings.channel, here.as_ref(), m);
-    let offer = match source.find(wanted, &may, &mut known.memory) {
-        Ok(offer) => offer,
-        Err(e) if e.code == Code::Source => match downloaded(trip, wanted, &may) {
+    let mut judge = Judging::new(Belief::load(trip.world, settings)?, settings, request, installed);
+    let found = match source.find(wanted, &mut judge, &mut known.memory) {
+        Err(e) if e.code == Code::Source => match downloaded(trip, &mut judge) {
             Some(offer) => {
                 trip.warn(format!("{}; going on with {}, which was downloaded before", e.message(), offer.manifest.version));
-                Some(offer)
+                Ok(Some(offer))
             }
-            None => return Err(e.during(Phase::Checking)),
+            None => Err(e),
         },
-        Err(e) => return Err(e.during(Phase::Checking)),
+        found => found,
     };
+    // what was learned on the way holds whatever became of the question: other keys, a recall
+    judge.belief.save(trip)?;
+    let offer = found.map_err(|e| e.during(Phase::Checking))?;
     if known.memory != before {
         let saved = durable::make_dirs(disk, &layout.state_dir(), 0o755)
             .doing(|| format!("making {}", layout.state_dir().display()))
@@ -57,42 +60,9 @@ pub fn find(trip: &mut Trip, source: &dyn Source, wanted: &Wanted, installed: &I
             saved?;
         }
     }
-    if let Some(offer) = &offer {
-        offer.notes.iter().for_each(|note| trip.note(note.clone()));
-        believe(trip, offer)?;
-    }
-    Ok(offer)
-}
-
-/// Whether the release may be believed at all.
-fn believe(trip: &Trip, offer: &Offer) -> Result<()> {
-    if !trip.settings.trust.required {
-        return Ok(());
-    }
-    Err(Error::verification(format!("{} is not signed by a trusted key, and trust.required is true", offer.manifest.version))
-        .hint("this version of the updater cannot verify signatures yet; on a network you trust, set trust.required = false")
-        .during(Phase::Checking))
-}
-
-/// Whether this device may install a release at all; what is lower or quarantined is decided later, with words.
-fn may_install(product: &str, channel: &str, here: Option<&semver::Version>, offered: &Manifest) -> Result<(), String> {
-    let requires = &offered.requires;
-    if offered.product.as_ref().is_some_and(|p| p != product) {
-        return Err("it is of another product".into());
-    }
-    if !channel_fits(channel, offered.channel.as_deref(), Some(&offered.version)) {
-        return Err(format!("it is not of the channel {channel}"));
-    }
-    if !requires.arch.is_empty() && !requires.arch.iter().any(|a| a == this_arch()) {
-        return Err(format!("it is not for {}", this_arch()));
-    }
-    if requires.updater.as_ref().is_some_and(|r| !r.matches(&this_version())) {
-        return Err("it needs another version of the updater".into());
-    }
-    match (&requires.from, here) {
-        (Some(required), Some(here)) if !required.matches(here) && offered.version != *here => Err(format!("it can replace {required} only")),
-        _ => Ok(()),
-    }
+    let Some(offer) = offer else { return Ok(None) };
+    offer.notes.iter().for_each(|note| trip.note(note.clone()));
+    Ok(Some(judge.believed(offer, installed)))
 }
 
 /// Asks the source and writes what it offers into the state. With `remember` false nothing is written.
@@ -105,8 +75,8 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
     durable::make_dirs(trip.world.disk, &layout.state_dir(), 0o755).doing(|| format!("making {}", layout.state_dir().display()))?;
     let installed = survey::installed(trip)?;
     let now = trip.world.clock.now();
-    let offer = match find(trip, source, &Wanted::Best, &installed) {
-        Ok(offer) => offer,
+    let believed = match find(trip, source, &Request::default(), &installed) {
+        Ok(believed) => believed,
         Err(e) => {
             trip.state.last_check_error = Some(e.message());
             mirror::refresh(trip)?;
@@ -116,9 +86,9 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
     };
     trip.state.last_check = Some(now);
     trip.state.last_check_error = None;
-    trip.state.latest = offer.as_ref().map(|o| o.manifest.version.clone());
-    trip.state.available = match &offer {
-        Some(offer) => available(trip, offer, &installed)?,
+    trip.state.latest = believed.as_ref().map(|b| b.offer.manifest.version.clone());
+    trip.state.available = match &believed {
+        Some(believed) => available(trip, believed, &installed)?,
         None => None,
     };
     mirror::refresh(trip)?;
@@ -126,12 +96,14 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
 }
 
 /// What the offer would do here; none when there is nothing to install.
-fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Option<Available>> {
+fn available(trip: &mut Trip, believed: &Believed, installed: &Installed) -> Result<Option<Available>> {
     trip.phase(Phase::Planning, "comparing with what is installed");
+    let offer = &believed.offer;
     let manifest_sha256 = Digest::of(&offer.manifest_bytes);
-    let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
+    let request = Request { dry_run: true, ..Request::default() };
     let target = Target::of_release(&offer.manifest, manifest_sha256);
-    let mut aim = Aim { action: Action::Apply, target, manifest: None, from: None, request, about: (None, None, None) };
+    let (about, takes_back) = (About::of(believed), believed.takes_back.clone());
+    let mut aim = Aim { action: Action::Apply, target, manifest: None, from: None, request, takes_back, about };
     let (facts, _) = measure(trip, installed, &aim, offer.bundle.size)?;
     let mut decided = decide(&policy(trip, &aim), installed, &aim.target, &facts);
     let mut blocked = Vec::new();
@@ -153,8 +125,7 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         Decision::Blocked(_) => None,
     };
     let manifest: &manifest::Manifest = &offer.manifest;
-    let about = (manifest.notes.clone(), manifest.changelog.clone(), manifest.released);
-    let proposal = plan.as_ref().map(|plan| Proposal::of(trip, &about, plan));
+    let proposal = plan.as_ref().map(|plan| Proposal::of(trip, &aim.about, plan));
     if let (Some(proposal), Some(_)) = (&proposal, trip.locked) {
         // only a view, and in memory: who wants it and finds none asks again
         let _ = durable::tell(trip.world.disk, &trip.settings.layout.planned(), proposal.json().to_string().as_bytes());
@@ -171,6 +142,9 @@ fn available(trip: &mut Trip, offer: &Offer, installed: &Installed) -> Result<Op
         backup: plan.as_ref().is_some_and(|p| p.backup),
         expected_offline_seconds: proposal.and_then(|p| p.expected_offline),
         earlier: between(manifest, installed.version.as_ref()),
+        signed: believed.signed.clone(),
+        doubts: believed.doubts.clone(),
+        takes_back: installed.version.clone().filter(|_| believed.takes_back.is_some()),
         blocked,
     }))
 }
@@ -184,19 +158,19 @@ fn between(manifest: &Manifest, installed: Option<&semver::Version>) -> Vec<Earl
     missed
 }
 
-/// Of what `--download-only` left: the manifest of the wanted or the highest version.
-fn downloaded(trip: &Trip, wanted: &Wanted, may: &dyn Fn(&Manifest) -> Result<(), String>) -> Option<Offer> {
+/// Of what `--download-only` left: the highest version that may be taken. It is believed no more than what the source says.
+fn downloaded(trip: &Trip, judge: &mut dyn Judge) -> Option<Offer> {
     let (disk, home) = (trip.world.disk, trip.settings.layout.fetched());
     let names = disk.list(&home).ok()?;
     let offers = names.iter().filter_map(|name| {
-        let bytes = durable::read(disk, &home.join(name).join(manifest::NAME), manifest::SIZE_MAX).ok()??;
-        let manifest = Manifest::parse(&bytes).ok()?;
-        let fits = match wanted {
-            Wanted::Best => may(&manifest).is_ok(),
-            Wanted::Exact(version) => manifest.version == *version,
-        };
-        let bundle = crate::source::BundleRef { at: home.join(name).display().to_string(), size: None };
-        fits.then_some(Offer { manifest_bytes: bytes, signature: None, manifest, bundle, notes: Vec::new() })
+        let read = |what: &str, limit| durable::read(disk, &home.join(name).join(what), limit).ok()?;
+        let bytes = read(manifest::NAME, manifest::SIZE_MAX)?;
+        let (signature, at) = (read(manifest::SIGNATURE_NAME, SIGNATURE_MAX), home.join(name).display().to_string());
+        // the keys that it is checked by are those that are known: what it says of keys was heard when it was downloaded
+        let shown =
+            Candidate { name: &at, manifest: &bytes, signature: signature.as_deref(), tag: None, flagged: false, handed: true, look_only: false, steps: &[] };
+        let Ok(Verdict::Take(manifest)) = judge.judge(&shown) else { return None };
+        Some(Offer { manifest_bytes: bytes, signature, manifest: *manifest, bundle: BundleRef { at, size: None }, notes: Vec::new() })
     });
     offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
 }

@@ -3,21 +3,20 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Trip;
 use super::begin::Tx;
-use super::survey::{self, CHUNK, CopyError};
+use super::survey::{self, CopyError};
 use crate::error::{Doing, Error, Result};
 use crate::event::Phase;
 use crate::quantity::bytes;
-use crate::release::bundle::{self, BundleError, Head};
+use crate::release::bundle::Head;
 use crate::release::{Digest, Manifest, ReleasePath, digest::Hashing, manifest};
-use crate::source::{BundleRef, Source};
+use crate::source::{BundleRef, Source, Start, Unpacked};
 use crate::world::durable;
 
 /// Where a release's contents come from.
@@ -93,122 +92,134 @@ pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, fetched: &mut u6
 
 /// One pass over the bundle from an offset. Returns where it really began.
 fn stream(trip: &mut Trip, from: From, start: u64, validator: Option<&str>, missing: &mut Missing, fetched: &mut u64, written: &mut u64) -> Result<u64> {
-    let mut body = from.source.bundle(from.bundle, start, validator).map_err(|e| e.during(Phase::Downloading))?;
-    let (began_at, total, validator) = (body.start, body.total, body.validator.take());
-    let words = match total {
-        Some(total) => format!("fetching {} of {}", bytes(total.saturating_sub(began_at)), from.source.name()),
-        None => format!("fetching from {}", from.source.name()),
-    };
-    trip.phase(Phase::Downloading, words);
-    let listed: BTreeMap<&str, BTreeSet<Digest>> = from.manifest.files.iter().fold(BTreeMap::new(), |mut all, f| {
+    let listed = from.manifest.files.iter().fold(BTreeMap::<_, BTreeSet<_>>::new(), |mut all, f| {
         all.entry(f.path.as_str()).or_default().insert(f.sha256);
         all
     });
-    let mut seen: BTreeMap<ReleasePath, usize> = BTreeMap::new();
-    let count = Rc::new(Cell::new(0u64));
-    let reader = BufReader::with_capacity(CHUNK, Counting { inner: body.reader, count: count.clone() });
-    let mut resume = Resume { manifest_sha256: from.manifest_sha256, at: from.bundle.at.clone(), offset: start, validator };
-    let mut saved = began_at;
-    let result = bundle::read(reader, limit(trip, &from, total), |head: &Head, content: &mut dyn Read| -> Result<()> {
-        trip.go_on()?;
+    let resume = Resume { manifest_sha256: from.manifest_sha256, at: from.bundle.at.clone(), offset: start, validator: None };
+    let mut intake = Intake { trip, from, missing, written, listed, seen: BTreeMap::new(), began_at: start, total: None, used: 0, saved: start, resume };
+    let unpacked = from.source.unpack(from.bundle, start, validator, &mut intake);
+    let Intake { trip, began_at, used, resume, .. } = intake;
+    *fetched = fetched.saturating_add(*unpacked.as_ref().unwrap_or(&used));
+    if unpacked.is_err() && resume.offset > began_at {
+        save_resume(trip, &from, &resume);
+    }
+    unpacked.map(|_| began_at).map_err(|e| e.during(Phase::Downloading))
+}
+
+/// Takes in what is missing while the bundle passes by.
+struct Intake<'i, 't, 's> {
+    trip: &'i mut Trip<'t>,
+    from: From<'s>,
+    missing: &'i mut Missing,
+    written: &'i mut u64,
+    /// What the manifest lists.
+    listed: BTreeMap<&'s str, BTreeSet<Digest>>,
+    /// How often each path has come.
+    seen: BTreeMap<ReleasePath, usize>,
+    began_at: u64,
+    total: Option<u64>,
+    /// Compressed bytes so far.
+    used: u64,
+    /// The place that was last written down.
+    saved: u64,
+    resume: Resume,
+}
+
+impl Unpacked for Intake<'_, '_, '_> {
+    fn start(&mut self, start: &Start) -> Result<u64> {
+        (self.began_at, self.total, self.saved) = (start.start, start.total, start.start);
+        self.resume.validator.clone_from(&start.validator);
+        let words = match self.total {
+            Some(total) => format!("fetching {} of {}", bytes(total.saturating_sub(self.began_at)), self.from.source.name()),
+            None => format!("fetching from {}", self.from.source.name()),
+        };
+        self.trip.phase(Phase::Downloading, words);
+        Ok(limit(self.trip, &self.from, self.total))
+    }
+
+    fn entry(&mut self, head: &Head, content: &mut dyn Read, used: &Cell<u64>) -> Result<()> {
+        self.trip.go_on()?;
+        self.used = used.get();
         if let Some(offset) = head.member {
-            resume.offset = began_at + offset;
-            if resume.offset > saved + RESUME_EVERY {
-                saved = resume.offset;
-                save_resume(trip, &from, &resume);
+            self.resume.offset = self.began_at.saturating_add(offset);
+            if self.resume.offset > self.saved.saturating_add(RESUME_EVERY) {
+                self.saved = self.resume.offset;
+                save_resume(self.trip, &self.from, &self.resume);
             }
         }
         if [manifest::NAME, manifest::SIGNATURE_NAME].contains(&head.path.as_str()) {
             return Ok(());
         }
-        let Some(digests) = listed.get(head.path.as_str()) else {
+        let Some(digests) = self.listed.get(head.path.as_str()) else {
             return Err(Error::verification(format!("the bundle holds {}, which its manifest does not list", head.path))
                 .hint("somebody packed something else than they described: nothing of it is installed; tell the maintainer"));
         };
-        let times = seen.entry(head.path.clone()).or_insert(0);
+        let times = self.seen.entry(head.path.clone()).or_insert(0);
         *times += 1;
         if *times > digests.len() {
             return Err(Error::verification(format!("the bundle holds {} twice", head.path)).hint("the release is broken: tell its maintainer"));
         }
-        if let Some(sha256) = digests.iter().find(|d| missing.contains_key(d)) {
-            let needs = missing.get(sha256).expect("it was found just now").clone();
-            if take(trip, head, content, (sha256, &needs[0]), digests, (&count, began_at, total), written)? {
+        if let Some(sha256) = digests.iter().find(|d| self.missing.contains_key(d)).copied() {
+            let needs = self.missing.get(&sha256).expect("it was found just now").clone();
+            let taken = self.take(head, content, (&sha256, &needs[0]), used);
+            self.used = used.get();
+            if taken? {
                 for twin in &needs[1..] {
-                    double(trip, head, sha256, &needs[0].staged, twin)?;
-                    *written += head.size;
+                    double(self.trip, head, &sha256, &needs[0].staged, twin)?;
+                    *self.written += head.size;
                 }
-                missing.remove(sha256);
+                self.missing.remove(&sha256);
             }
         }
-        trip.moved(Phase::Downloading, began_at + count.get(), total.unwrap_or(0));
+        self.moved(used);
         Ok(())
-    });
-    *fetched += count.get();
-    let result = result.map_err(|e| match e {
-        BundleError::Visitor(e) => e,
-        BundleError::Bad(words) => Error::verification(words).hint("nothing of it is installed; try again later, and tell the maintainer if it stays so"),
-        BundleError::Read(e) => unwrap_io(e),
-    });
-    if result.is_err() && resume.offset > began_at {
-        save_resume(trip, &from, &resume);
     }
-    result.map(|()| began_at).map_err(|e| e.during(Phase::Downloading))
 }
 
-/// Writes one content where it is staged. `false`: it is that of another architecture.
-fn take(
-    trip: &mut Trip,
-    head: &Head,
-    content: &mut dyn Read,
-    (sha256, need): (&Digest, &Need),
-    listed: &BTreeSet<Digest>,
-    progress: (&Rc<Cell<u64>>, u64, Option<u64>),
-    written: &mut u64,
-) -> Result<bool> {
-    let disk = trip.world.disk;
-    let writing = || format!("writing {}", need.staged.display());
-    let (count, began_at, total) = progress;
-    // with its mode from the start: what is whole when the power goes is used as it is
-    let mut writer = Hashing::new(disk.create(&need.staged, need.mode.unwrap_or(head.mode)).doing(writing)?);
-    let mut told = 0;
-    let copied = survey::copy(content, &mut writer, &mut |n| {
-        told += n;
-        if told >= 1 << 20 {
-            told = 0;
-            trip.moved(Phase::Downloading, began_at + count.get(), total.unwrap_or(0));
-        }
-        trip.go_on()
-    });
-    let (mut file, digest) = writer.finish();
-    let error = match copied {
-        Ok(bytes) if digest == *sha256 => {
-            // what is only kept for later stays whose it is, and remembers the mode
-            let itself = || Ok::<_, Error>(disk.meta(&need.staged).doing(writing)?.map_or((0, 0), |m| (m.uid, m.gid)));
-            let (uid, gid) = need.owner.map_or_else(itself, Ok)?;
-            file.own(uid, gid, need.mode.unwrap_or(head.mode)).doing(writing)?;
-            *written += bytes;
-            return Ok(true);
-        }
-        Ok(_) if listed.contains(&digest) => None,
-        Ok(_) => Some(
-            Error::verification(format!("{} is not what the manifest says: its SHA-256 is {digest}, {sha256} is listed", head.path))
-                .hint("the bundle was damaged or exchanged: nothing of it is installed"),
-        ),
-        Err(CopyError::Read(e)) => Some(match &e {
-            _ if crate::error::find_inside::<Error>(&e).is_some() => unwrap_io(e),
-            _ if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::UnexpectedEof => {
-                Error::verification(format!("the bundle is damaged in {}", head.path))
-                    .because(e)
-                    .hint("try again later, and tell the maintainer if it stays so")
+impl Intake<'_, '_, '_> {
+    fn moved(&mut self, used: &Cell<u64>) {
+        self.trip.moved(Phase::Downloading, self.began_at.saturating_add(used.get()), self.total.unwrap_or(0));
+    }
+
+    /// Writes one content where it is staged. `false`: it is that of another architecture.
+    fn take(&mut self, head: &Head, content: &mut dyn Read, (sha256, need): (&Digest, &Need), used: &Cell<u64>) -> Result<bool> {
+        let disk = self.trip.world.disk;
+        let writing = || format!("writing {}", need.staged.display());
+        // with its mode from the start: what is whole when the power goes is used as it is
+        let mut writer = Hashing::new(disk.create(&need.staged, need.mode.unwrap_or(head.mode)).doing(writing)?);
+        let mut told = 0;
+        let copied = survey::copy(content, &mut writer, &mut |n| {
+            told += n;
+            if told >= 1 << 20 {
+                told = 0;
+                self.moved(used);
             }
-            _ => unwrap_io(e),
-        }),
-        Err(e) => Some(e.at(Path::new(head.path.as_str()), &need.staged)),
-    };
-    drop(file);
-    // a partial file must never be taken for a verified one; if this fails too, its digest is still checked before it is used
-    let _ = disk.unlink(&need.staged);
-    error.map_or(Ok(false), Err)
+            self.trip.go_on()
+        });
+        let (mut file, digest) = writer.finish();
+        let error = match copied {
+            Ok(bytes) if digest == *sha256 => {
+                // what is only kept for later stays whose it is, and remembers the mode
+                let itself = || Ok::<_, Error>(disk.meta(&need.staged).doing(writing)?.map_or((0, 0), |m| (m.uid, m.gid)));
+                let (uid, gid) = need.owner.map_or_else(itself, Ok)?;
+                file.own(uid, gid, need.mode.unwrap_or(head.mode)).doing(writing)?;
+                *self.written += bytes;
+                return Ok(true);
+            }
+            Ok(_) if self.listed.get(head.path.as_str()).is_some_and(|d| d.contains(&digest)) => None,
+            Ok(_) => Some(
+                Error::verification(format!("{} is not what the manifest says: its SHA-256 is {digest}, {sha256} is listed", head.path))
+                    .hint("the bundle was damaged or exchanged: nothing of it is installed"),
+            ),
+            Err(CopyError::Read(e)) => Some(crate::source::read_error(e, || "reading the bundle".into())),
+            Err(e) => Some(e.at(Path::new(head.path.as_str()), &need.staged)),
+        };
+        drop(file);
+        // a partial file must never be taken for a verified one; if this fails too, its digest is still checked before it is used
+        let _ = disk.unlink(&need.staged);
+        error.map_or(Ok(false), Err)
+    }
 }
 
 /// A content that goes to several places arrives once.
@@ -236,11 +247,6 @@ pub fn named(missing: &Missing) -> String {
     format!("{}{more}", all[..all.len().min(3)].join(", "))
 }
 
-/// The error that a source put into an `io::Error`, or the error itself with words.
-fn unwrap_io(e: io::Error) -> Error {
-    crate::source::read_error(e, || "reading the bundle".into())
-}
-
 /// Most bytes the bundle may unpack to: what the manifest accounts for, with tar's own overhead.
 fn limit(trip: &Trip, from: &From, compressed: Option<u64>) -> u64 {
     let files = &from.manifest.files;
@@ -252,19 +258,6 @@ fn limit(trip: &Trip, from: &From, compressed: Option<u64>) -> u64 {
             let ratio = compressed.map_or(UNTOLD_MAX, |c| c.saturating_mul(UNTOLD_RATIO));
             UNTOLD_MAX.min(ratio).min(free.saturating_sub(trip.settings.min_free)).saturating_add(overhead)
         }
-    }
-}
-
-struct Counting<R> {
-    inner: R,
-    count: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.count.set(self.count.get() + n as u64);
-        Ok(n)
     }
 }
 

@@ -18,10 +18,14 @@ pub mod backup;
 pub mod mirror;
 /// Contents that come from the source.
 pub mod fetch;
+/// Whom this board believes.
+pub mod belief;
 /// Where a trip goes.
 pub mod aim;
 /// What is about to be done.
 pub mod proposal;
+/// Whether a release is believed, and for this device.
+pub mod judge;
 /// Asking the source.
 pub mod check;
 /// Building and sealing what the switch needs.
@@ -30,6 +34,8 @@ pub mod stage;
 pub mod carry;
 /// The renames.
 pub mod switch;
+/// The release's own commands.
+pub mod commands;
 /// Restarts and health checks.
 pub mod trial;
 /// Confirmed, returned, abandoned.

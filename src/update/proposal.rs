@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Trip;
@@ -15,12 +14,8 @@ use crate::state::history;
 pub struct Proposal {
     /// The plan.
     pub plan: Plan,
-    /// Release notes.
-    pub notes: Option<String>,
-    /// Where to read about it.
-    pub changelog: Option<String>,
-    /// When it was released.
-    pub released: Option<DateTime<Utc>>,
+    /// What the release says of itself, who signed it, and what should be known before one says yes.
+    pub about: About,
     /// Where the backup goes.
     pub backup_to: Option<PathBuf>,
     /// How long services were away the last time, seconds.
@@ -33,9 +28,7 @@ impl Proposal {
         let layout = &trip.settings.layout;
         Proposal {
             plan: plan.clone(),
-            notes: about.0.clone(),
-            changelog: about.1.clone(),
-            released: about.2,
+            about: about.clone(),
             backup_to: plan.backup.then(|| layout.backups()),
             expected_offline: history::expected_offline(trip.world.disk, layout).filter(|_| plan.switches()),
         }
@@ -48,9 +41,10 @@ impl Proposal {
             "action": plan.action, "from": plan.from, "to": plan.to, "manifest_sha256": plan.manifest_sha256,
             "counts": plan.counts(), "files": plan.files.iter().filter(|f| f.change != Change::Gone).map(file).collect::<Vec<_>>(),
             "download_bytes": plan.fetch_bytes, "write_bytes": plan.counts().bytes_written,
-            "restart": plan.restart, "reload": plan.reload,
+            "commands": plan.commands.iter().map(ToString::to_string).collect::<Vec<_>>(), "restart": plan.restart, "reload": plan.reload,
             "backup_to": self.backup_to, "expected_offline_seconds": self.expected_offline,
-            "released": self.released, "changelog": self.changelog, "notes": self.notes,
+            "released": self.about.released, "changelog": self.about.changelog, "notes": self.about.notes,
+            "signed": self.about.signed, "doubts": self.about.doubts,
         })
     }
 }

@@ -16,8 +16,8 @@ use crate::device::{Layout, Settings};
 use crate::error::Result;
 use crate::event::Silent;
 use crate::release::Digest;
-use crate::release::manifest::{self, Manifest};
-use crate::source::{Body, BundleRef, Memory, Offer, Source, Wanted};
+use crate::release::manifest;
+use crate::source::{Body, BundleRef, Candidate, Judge, Memory, Offer, Source, Unpacked, Verdict, Wanted, unpack};
 use crate::world::lock::Locked;
 use crate::world::outside::{Letter, Ran};
 use crate::world::sim::{Dumped, SimDisk};
@@ -68,6 +68,11 @@ impl Outside for FakeOutside<'_> {
         self.ran.borrow_mut().push(argv.join(" "));
         Ok(Ran { status: Some(0), stdout: "active".into(), last_error: String::new() })
     }
+    fn run_content(&self, content: &[u8], name: &str, args: &[String], _: &[(&str, String)], _: Duration) -> io::Result<Ran> {
+        self.ran.borrow_mut().push(format!("{name} {}", args.join(" ")));
+        let fails = content.starts_with(b"fails");
+        Ok(Ran { status: Some(i32::from(fails)), stdout: String::new(), last_error: if fails { "the data is odd".into() } else { String::new() } })
+    }
     fn http(&self, _: &str, _: Duration) -> Result<(u16, String), String> {
         let sick = self.disk.meta(Path::new("/srv/web/sick")).ok().flatten().is_some();
         if sick || self.broken.get() { Ok((503, "sick".into())) } else { Ok((200, "ok".into())) }
@@ -113,14 +118,20 @@ impl Source for FakeSource {
     fn name(&self) -> String {
         "the test".into()
     }
-    fn find(&self, _: &Wanted, _: &dyn Fn(&Manifest) -> Result<(), String>, _: &mut Memory) -> Result<Option<Offer>> {
-        let manifest = Manifest::parse(&self.0.manifest).unwrap();
+    fn find(&self, _: &Wanted, judge: &mut dyn Judge, _: &mut Memory) -> Result<Option<Offer>> {
+        let manifest = &self.0.manifest;
+        let shown = Candidate { name: "the test's", manifest, signature: None, tag: None, flagged: false, handed: true, look_only: false, steps: &[] };
+        let manifest = match judge.judge(&shown)? {
+            Verdict::Take(manifest) => *manifest,
+            Verdict::NotForUs(_) => return Ok(None),
+            Verdict::Wrong(error) => return Err(error),
+        };
         let bundle = BundleRef { at: "bundle".into(), size: Some(self.0.bundle.len() as u64) };
         Ok(Some(Offer { manifest_bytes: self.0.manifest.clone(), signature: None, manifest, bundle, notes: vec![] }))
     }
-    fn bundle(&self, _: &BundleRef, from: u64, _: Option<&str>) -> Result<Body<'_>> {
+    fn unpack(&self, _: &BundleRef, from: u64, _: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
         let bytes = self.0.bundle[from as usize..].to_vec();
-        Ok(Body { reader: Box::new(io::Cursor::new(bytes)), start: from, total: Some(self.0.bundle.len() as u64), validator: None })
+        unpack::body(Body { reader: Box::new(io::Cursor::new(bytes)), start: from, total: Some(self.0.bundle.len() as u64), validator: None }, to)
     }
 }
 
@@ -198,14 +209,14 @@ pub fn run_with(disk: &SimDisk, deed: &Deed, clock: &FakeClock, config: &str) ->
         Deed::Apply(release) => (FakeSource((*release).clone()), false),
         Deed::Force(release) => (FakeSource((*release).clone()), true),
     };
-    let request = Request { wanted: Wanted::Best, dry_run: false, download_only: false, allow_downgrade: false, force, require_manifest: None };
+    let request = Request { force, ..Request::default() };
     Ok(ended(apply::apply(&mut trip, &source, request, &mut |_| Ok(()))?))
 }
 
 /// What an apply would do.
 pub fn plan(disk: &SimDisk, release: &Made) -> crate::plan::Plan {
     with_trip(disk, |trip| {
-        let request = Request { wanted: Wanted::Best, dry_run: true, download_only: false, allow_downgrade: false, force: false, require_manifest: None };
+        let request = Request { dry_run: true, ..Request::default() };
         match apply::apply(trip, &FakeSource(release.clone()), request, &mut |_| Ok(())) {
             Ok(Done::Planned(proposal)) => proposal.plan,
             other => panic!("no plan: {other:?}"),

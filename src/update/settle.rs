@@ -11,7 +11,7 @@ use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
 use crate::state::status::{self, LastResult, Progress, Quarantined};
-use crate::state::{Distrust, Row, history};
+use crate::state::{Ledger, Row, history};
 use crate::world::{Disk, durable};
 
 /// Makes the new tree the installed one.
@@ -45,8 +45,8 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     carry::bury(trip, &tx, true)?;
     if let (Some(version), Some(content)) = (&tx.plan.to, &tx.plan.content) {
         // a memory that cannot be read is no reason to hold a healthy release; installs stay refused until a person looks
-        if let Ok(mut distrust) = Distrust::load(disk, &layout) {
-            distrust.confirmed(disk, &layout, version, content)?;
+        if let Ok(mut ledger) = Ledger::load(disk, &layout) {
+            ledger.confirmed(disk, &layout, version, content)?;
         }
     }
     if tx.journal.backup.is_some() {
@@ -109,10 +109,10 @@ fn returned(trip: &mut Trip, tx: &mut Tx, reason: &str, quarantine: bool, servic
         if let (true, Some(version), Some(content)) = (quarantine, tx.plan.to.clone(), tx.plan.content) {
             let now = trip.world.clock.now();
             // a memory that cannot be read is not written over: until a person looks, nothing is installed at all
-            match Distrust::load(disk, &layout) {
-                Ok(mut distrust) => {
+            match Ledger::load(disk, &layout) {
+                Ok(mut ledger) => {
                     let failed = Quarantined { version, manifest_sha256: tx.plan.manifest_sha256, content, reason: reason.to_owned(), at: now };
-                    distrust.add(disk, &layout, failed)?;
+                    ledger.add(disk, &layout, failed)?;
                 }
                 Err(e) => trip.warn(e.message()),
             }

@@ -33,7 +33,13 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
             .hint(format!("`rollback` does not need it; or move {} away: the next apply then looks at the files themselves", path.display()))
     })?;
     let target = Target::of_release(&manifest, Digest::of(&bytes));
-    Ok(Installed { version: target.version, manifest_sha256: target.manifest_sha256, content: target.content, files: target.files })
+    Ok(Installed {
+        version: target.version,
+        manifest_sha256: target.manifest_sha256,
+        content: target.content,
+        released: manifest.released,
+        files: target.files,
+    })
 }
 
 /// Measures everything that a decision about this target needs. `per_file` names managed paths whose exchange was refused before.

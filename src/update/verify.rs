@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::aim::{Aim, Request, measure};
+use super::aim::{About, Aim, Request, measure};
 use super::apply::{self, Consent, Done};
 use super::fetch::From;
 use super::{Trip, check, survey};
@@ -90,16 +90,16 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     let manifest = Manifest::parse(&bytes).map_err(|e| Error::verification(format!("{}: {e}", path.display())))?;
     let target = Target::of_release(&manifest, Digest::of(&bytes));
     let content = target.content;
-    let request = Request {
-        wanted: Wanted::Exact(manifest.version.clone()),
-        dry_run: false,
-        download_only: false,
-        allow_downgrade: true,
-        force: true,
-        require_manifest: None,
+    let request = Request { wanted: Wanted::Exact(manifest.version.clone()), allow_downgrade: true, force: true, ..Request::default() };
+    let aim = |from| Aim {
+        action: Action::Repair,
+        target: target.clone(),
+        manifest: Some(bytes.clone()),
+        from,
+        request: request.clone(),
+        takes_back: None,
+        about: About::default(),
     };
-    let aim =
-        |from| Aim { action: Action::Repair, target: target.clone(), manifest: Some(bytes.clone()), from, request: request.clone(), about: (None, None, None) };
     // without the source first: what drifted may lie in a backup, and the network may be the thing that is broken
     let (facts, at_hand) = measure(trip, &installed, &aim(None), None)?;
     let known: BTreeSet<&Digest> = at_hand.digests().collect();
@@ -108,8 +108,9 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     if target.files.iter().filter(differs).all(|(_, want)| known.contains(&want.sha256)) {
         return apply::bring(trip, aim(None), consent);
     }
-    let offer = check::find(trip, source, &request.wanted, &installed)?
-        .ok_or_else(|| Error::source_failed(format!("{} has no release {} any more", source.name(), manifest.version)))?;
+    let offer = check::find(trip, source, &request, &installed)?
+        .ok_or_else(|| Error::source_failed(format!("{} has no release {} any more", source.name(), manifest.version)))?
+        .offer;
     if Some(offer.manifest.content_digest()) != content {
         return Err(Error::new(Code::Verification, format!("{} is now offered with other contents than were installed", manifest.version))
             .hint("update to another version instead"));

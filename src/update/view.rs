@@ -5,10 +5,13 @@ use chrono::{DateTime, Utc};
 use semver::Version;
 use serde::Serialize;
 
+use super::belief::Belief;
 use super::{Trip, mirror, recover};
 use crate::device::Settings;
 use crate::error::Result;
 use crate::event::Sink;
+use crate::release::keyset::KeySet;
+use crate::release::{KeyId, PublicKey};
 use crate::request::{self, Answer, Wish};
 use crate::state::State;
 use crate::world::{World, lock};
@@ -33,6 +36,53 @@ pub struct View {
     pub last_request: Option<Answer>,
     /// Where `rollback` leads.
     pub rollback_to: Option<Return>,
+    /// Whose releases are installed.
+    pub trust: Trusting,
+}
+
+/// Whose releases are installed, and what is remembered of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Trusting {
+    /// Whether what they did not sign is refused.
+    pub required: bool,
+    /// The keys that count.
+    pub keys: Vec<KeyId>,
+    /// How many of them must sign.
+    pub threshold: usize,
+    /// How often they have changed since this board was set up, and one.
+    pub version: u64,
+    /// Whether they came with a release, rather than from the folder.
+    pub adopted: bool,
+    /// The highest release that was verified: older ones are not taken for new.
+    pub highest: Option<Version>,
+    /// Whether the clock is set, so that it can be told what has expired.
+    pub clock_set: bool,
+    /// What keeps every release out, or what is wrong with the folder of keys.
+    pub trouble: Option<String>,
+}
+
+impl Trusting {
+    /// As it is now.
+    pub fn of(world: World, settings: &Settings) -> Self {
+        let belief = match Belief::load(world, settings) {
+            Ok(belief) => belief,
+            Err(e) => return Trusting { required: settings.trust.required, trouble: Some(e.message()), ..Trusting::default() },
+        };
+        let (keys, why) = match &belief.keys {
+            Ok(set) => (Some(set), None),
+            Err(why) => (None, Some(why.clone()).filter(|_| belief.required)),
+        };
+        Trusting {
+            required: belief.required,
+            keys: belief.trusted().iter().map(PublicKey::id).collect(),
+            threshold: keys.map_or(settings.trust.threshold, KeySet::threshold),
+            version: keys.map_or(0, KeySet::version),
+            adopted: belief.adopted,
+            highest: belief.ledger.learned.floor_for(&settings.channel, belief.trusted()).map(|f| f.version.clone()),
+            clock_set: belief.time.is_set(),
+            trouble: why.or_else(|| belief.troubles.first().cloned()),
+        }
+    }
 }
 
 /// What was asked for and is not begun yet.
@@ -97,6 +147,7 @@ pub fn view(world: World, settings: &Settings, sink: &mut dyn Sink) -> Result<Vi
         busy: holder.map(|h| Busy { pid: h.pid, since: h.since, command: h.command }),
         last_request: Answer::load(world.disk, layout),
         rollback_to,
+        trust: Trusting::of(world, settings),
         state,
     })
 }

@@ -48,6 +48,11 @@ pub trait Outside {
     /// # Errors
     /// It cannot be started.
     fn run(&self, argv: &[String], limit: Duration) -> io::Result<Ran>;
+    /// Runs these very bytes as a program, whatever happens to the file they were read from; `name` is what it is told it is called.
+    ///
+    /// # Errors
+    /// It cannot be started: it is no program for this machine, or no script with a `#!` line.
+    fn run_content(&self, content: &[u8], name: &str, args: &[String], vars: &[(&str, String)], limit: Duration) -> io::Result<Ran>;
     /// Gets a URL without following redirects: status and at most 64 KiB of the body.
     ///
     /// # Errors
@@ -75,6 +80,10 @@ const BODY: u64 = 64 << 10;
 impl Outside for RealOutside {
     fn run(&self, argv: &[String], limit: Duration) -> io::Result<Ran> {
         program::run(argv, limit)
+    }
+
+    fn run_content(&self, content: &[u8], name: &str, args: &[String], vars: &[(&str, String)], limit: Duration) -> io::Result<Ran> {
+        program::run_content(content, name, args, vars, limit)
     }
 
     fn http(&self, url: &str, limit: Duration) -> Result<(u16, String), String> {

@@ -5,6 +5,7 @@
 
 pub mod liar;
 pub mod board;
+pub mod maintainer;
 pub mod mounts;
 pub mod release;
 pub mod rusage;

@@ -12,6 +12,9 @@ pub struct Auto {
     /// off: nothing; check: look and say what there is; install: install it; run: do now what is set
     #[arg(value_enum, hide_possible_values = true, value_name = "off|check|install|run")]
     pub mode: Option<AutoMode>,
+    /// With run: when the source cannot be reached, wait this long and try again, each time longer
+    #[arg(long, value_name = "TIME,TIME,…", value_delimiter = ',', value_parser = crate::quantity::duration)]
+    pub retry: Vec<std::time::Duration>,
     /// When, in local time
     #[arg(long, value_name = "HH:MM", value_parser = hour)]
     pub at: Option<String>,

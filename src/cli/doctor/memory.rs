@@ -1,12 +1,16 @@
 //! The updater's own records: who holds the lock, what waits for recovery, and whether state, history, trust and manifest can be read.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
 use super::{Board, Finding};
 use crate::error::Error;
 use crate::quantity::count;
 use crate::release::manifest::{self, Manifest};
-use crate::state::{Distrust, State, history};
+use crate::state::{Ledger, State, history};
+use crate::update::view::Trusting;
 use crate::update::{backup, recover};
-use crate::world::{Clock, durable, lock};
+use crate::world::{Clock, World, durable, lock};
 
 /// All of it.
 pub fn look(board: &Board) -> Vec<Finding> {
@@ -59,7 +63,7 @@ fn installed(board: &Board) -> Finding {
 
 fn trust(board: &Board) -> Finding {
     let settings = &board.settings;
-    match Distrust::load(&board.disk, &settings.layout) {
+    match Ledger::load(&board.disk, &settings.layout) {
         Err(e) => return unreadable("trust", &e),
         Ok(memory) if !memory.quarantine.is_empty() => {
             let names: Vec<String> = memory.quarantine.iter().map(|q| q.version.to_string()).collect();
@@ -71,6 +75,7 @@ fn trust(board: &Board) -> Finding {
         }
         Ok(_) => {}
     }
+    let trusting = Trusting::of(World { disk: &board.disk, ..board.world() }, settings);
     if !settings.trust.required {
         return Finding::warn(
             "trust",
@@ -78,11 +83,27 @@ fn trust(board: &Board) -> Finding {
             "set trust.required = true when your releases are signed",
         );
     }
-    Finding::fail(
-        "trust",
-        "signatures are required, and this version of the updater cannot verify them: every release is refused",
-        "on a network you trust, set trust.required = false",
-    )
+    let ids: Vec<String> = trusting.keys.iter().map(ToString::to_string).collect();
+    match trusting.trouble {
+        Some(trouble) if ids.is_empty() => Finding::fail("trust", format!("every release is refused: {trouble}"), "copy the maintainer's .pub file there"),
+        Some(trouble) => Finding::warn("trust", trouble, "a public key is the file that `pikit-updater keygen` or `minisign -G` calls .pub"),
+        None if !ids.is_empty() && open_to_others(&settings.trust.keys) => Finding::fail(
+            "trust",
+            format!("others than root may write in {}, and so decide whose releases are installed", settings.trust.keys.display()),
+            format!("sudo chown -R root: {0} && sudo chmod -R go-w {0}", settings.trust.keys.display()),
+        ),
+        None => {
+            let origin = if trusting.adopted { format!("adopted from a release, version {}", trusting.version) } else { "from the folder".to_owned() };
+            let floor = trusting.highest.map(|v| format!("; nothing below {v} is taken for new")).unwrap_or_default();
+            Finding::ok("trust", format!("{} of {} must sign ({origin}){floor}", trusting.threshold, ids.join(", ")))
+        }
+    }
+}
+
+/// Whether somebody else than root can put a key there. Of a sandbox that belongs to a user nothing is said.
+fn open_to_others(keys: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    std::fs::metadata(keys).is_ok_and(|m| m.mode() & 0o022 != 0 || (m.uid() != 0 && m.uid() != own))
 }
 
 fn backups(board: &Board) -> Finding {

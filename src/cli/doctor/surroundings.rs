@@ -1,11 +1,17 @@
 //! Time, services, health checks and the source.
 
-use std::path::Path;
 use std::time::Duration;
 
+use super::super::args::Globals;
 use super::{Board, Finding};
+use crate::apart;
+use crate::error::Result;
 use crate::quantity::count;
-use crate::source::{self, Memory, Wanted};
+use crate::source::{Memory, Wanted};
+use crate::state::Ledger;
+use crate::trust::Sync;
+use crate::update::belief::Belief;
+use crate::update::judge::Judging;
 use crate::update::{Trip, trial};
 
 /// How long a control command may take to say whether a unit is active.
@@ -14,19 +20,40 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SOURCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A clock from before this program was built makes certificates and expiries fail.
-pub fn clock() -> Finding {
+pub fn clock(board: Option<&Board>) -> Finding {
     let now = chrono::Utc::now();
     let built = std::env::current_exe().and_then(std::fs::metadata).and_then(|m| m.modified()).map(chrono::DateTime::<chrono::Utc>::from);
     let hint = "`timedatectl` shows whether time is kept; a board without a clock needs a network once after each start";
     if built.is_ok_and(|built| now + chrono::TimeDelta::days(1) < built) {
         return Finding::fail("clock", format!("it says {}, which is before this program was installed", now.format("%Y-%m-%d")), hint);
     }
-    // systemd-timesyncd leaves this file once it has asked a server in this boot
-    let (home, done) = (Path::new("/run/systemd/timesync"), Path::new("/run/systemd/timesync/synchronized"));
-    if home.is_dir() && !done.exists() {
-        return Finding::warn("clock", format!("it says {}, and no server has confirmed that yet", now.format("%Y-%m-%d %H:%M UTC")), hint);
+    let shown = now.format("%Y-%m-%d %H:%M UTC").to_string();
+    let Some(time) = board.and_then(|board| Belief::load(board.world(), &board.settings).ok()).map(|belief| belief.time) else {
+        return Finding::ok("clock", shown);
+    };
+    match (time.sync, time.known) {
+        (Sync::Pending, _) => Finding::warn("clock", format!("it says {shown}, and no server has confirmed that yet"), hint),
+        (Sync::Untold, Some(known)) if !time.is_set() => Finding::warn(
+            "clock",
+            format!("it says {shown}, but {} has been already: what may have expired is not installed by itself", known.format("%Y-%m-%d %H:%M UTC")),
+            format!("{hint}; if the later of the two is wrong: sudo pikit-updater doctor --reset-time"),
+        ),
+        _ => Finding::ok("clock", shown),
     }
-    Finding::ok("clock", now.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// Forgets the latest time that is said to have been.
+///
+/// # Errors
+/// The config, the lock, the memory.
+pub fn reset_time(globals: &Globals) -> Result<()> {
+    let board = Board::to_change(globals)?;
+    let _locked = board.lock()?;
+    let mut ledger = Ledger::load(&board.disk, &board.settings.layout)?;
+    if ledger.learned.time.take().is_some() {
+        ledger.save(&board.disk, &board.settings.layout)?;
+    }
+    Ok(())
 }
 
 /// Services and health checks.
@@ -72,8 +99,9 @@ fn services(trip: &Trip) -> Vec<Finding> {
 pub fn source(board: &Board) -> Finding {
     let mut settings = board.settings.clone();
     settings.download.timeout = settings.download.timeout.min(SOURCE_LIMIT);
-    let asked = source::open(&settings, &board.clock).and_then(|source| {
-        let offer = source.find(&Wanted::Best, &|_| Ok(()), &mut Memory::default())?;
+    let asked = apart::open(&settings, &board.clock).and_then(|source| {
+        let mut judge = Judging::of_channel(Belief::load(board.world(), &settings)?, &settings);
+        let offer = source.find(&Wanted::Best, &mut judge, &mut Memory::default())?;
         Ok((source.name(), offer))
     });
     match asked {

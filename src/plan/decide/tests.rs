@@ -44,7 +44,7 @@ fn release(v: &str, files: &[(&str, &str)]) -> Target {
 }
 
 fn installed(target: &Target) -> Installed {
-    Installed { version: target.version.clone(), manifest_sha256: target.manifest_sha256, content: target.content, files: target.files.clone() }
+    Installed { version: target.version.clone(), manifest_sha256: target.manifest_sha256, content: target.content, released: None, files: target.files.clone() }
 }
 
 fn live(files: &[(&str, &str)]) -> Facts {
@@ -74,11 +74,13 @@ impl Case {
             channel: "stable",
             restart: &self.restart,
             reload: &[],
+            commands: false,
             min_free: 0,
             updater: version("0.2.0"),
             allow_downgrade: false,
             force: false,
             require_manifest: None,
+            takes_back: None,
         }
     }
 }
@@ -256,6 +258,17 @@ fn contents() -> impl Strategy<Value = Vec<(String, String)>> {
 
 fn pairs(list: &[(String, String)]) -> Vec<(&str, &str)> {
     list.iter().map(|(p, c)| (p.as_str(), c.as_str())).collect()
+}
+
+#[test]
+fn what_was_taken_back_makes_way_for_a_lower_version_and_for_no_other() {
+    let (bad, good, far) = (release("1.5.0", &[("web/a", "5")]), release("1.4.0", &[("web/a", "4")]), release("1.4.9", &[("web/a", "9")]));
+    let case = case();
+    let policy = Policy { takes_back: Some(version("1.4.0")), ..case.policy() };
+    let facts = live(&[("web/a", "5")]);
+    assert_eq!(go(decide(&policy, &installed(&bad), &good, &facts)).to, Some(version("1.4.0")));
+    assert!(matches!(decide(&policy, &installed(&bad), &far, &facts), Decision::Blocked(_)));
+    assert!(matches!(decide(&case.policy(), &installed(&bad), &good, &facts), Decision::Blocked(_)));
 }
 
 proptest! {

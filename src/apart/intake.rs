@@ -1,0 +1,91 @@
+//! Contents as they come over the line. What was counted at the other end is counted here again.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+
+use super::helper::{Helper, lied};
+use super::words::{self, Kind};
+use crate::error::{Error, Result};
+
+use crate::source::Unpacked;
+
+/// What an entry costs beside its content: so that entries without any have an end too. It is what tar spends on one at least.
+const HEADER: u64 = 512;
+
+/// Where answers come from; in tests, from a list.
+pub trait Answers {
+    /// The next answer, of one of these kinds.
+    fn next(&mut self, may: &[Kind]) -> Result<Kind>;
+    /// What it said.
+    fn said(&self) -> &[u8];
+}
+
+impl Answers for Helper<'_> {
+    fn next(&mut self, may: &[Kind]) -> Result<Kind> {
+        self.answer(may)
+    }
+    fn said(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+/// Hands over entry after entry, to the end. Returns the compressed bytes that were read.
+///
+/// # Errors
+/// The other side's; more than `limit` bytes; whatever the taker says.
+pub fn entries(from: &mut dyn Answers, limit: u64, to: &mut dyn Unpacked) -> Result<u64> {
+    let (mut budget, used) = (limit, Cell::new(0));
+    loop {
+        if from.next(&[Kind::Entry, Kind::End])? == Kind::End {
+            return words::end(from.said()).map_err(lied);
+        }
+        let (head, now) = words::entry(from.said()).map_err(lied)?;
+        used.set(used.get().max(now));
+        budget = budget.checked_sub(head.size.saturating_add(HEADER)).ok_or_else(|| {
+            Error::verification(format!("the bundle unpacks to more than the {} its manifest accounts for", crate::quantity::bytes(limit)))
+                .hint("nothing of it is installed; try again later, and tell the maintainer if it stays so")
+        })?;
+        let mut content = Content { from: &mut *from, left: head.size, at: 0, ready: 0, used: &used };
+        to.entry(&head, &mut content, &used)?;
+        // what was not wanted passes by
+        io::copy(&mut content, &mut io::sink()).map_err(|e| crate::source::read_error(e, || "reading the bundle".into()))?;
+    }
+}
+
+/// One content.
+struct Content<'c> {
+    from: &'c mut dyn Answers,
+    /// Bytes that have not come.
+    left: u64,
+    /// Of the bytes that came last: the next one, and the end.
+    at: usize,
+    ready: usize,
+    used: &'c Cell<u64>,
+}
+
+impl Content<'_> {
+    fn more(&mut self) -> Result<()> {
+        self.from.next(&[Kind::Bytes])?;
+        let (now, bytes) = words::content(self.from.said(), self.left).map_err(lied)?;
+        let (whole, part) = (self.from.said().len(), bytes.len());
+        self.used.set(self.used.get().max(now));
+        self.left -= part as u64;
+        (self.at, self.ready) = (whole - part, whole);
+        Ok(())
+    }
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.ready {
+            if self.left == 0 || into.is_empty() {
+                return Ok(0);
+            }
+            self.more().map_err(io::Error::other)?;
+        }
+        let n = into.len().min(self.ready - self.at);
+        into[..n].copy_from_slice(&self.from.said()[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}

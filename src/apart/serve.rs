@@ -1,0 +1,175 @@
+//! The process without privileges: it speaks with servers, and gunzips and untars what they or a stick hold. It believes nothing, decides
+//! nothing and writes nothing but answers. Whoever takes it over has a process that owns nothing, and a line on which only
+//! [`super::words`] are understood.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, BufReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::confine::confine;
+use super::frame::{self, Lie, NoFrame};
+use super::words::{self, CHUNK, Kind};
+use crate::error::{Error, Result};
+use crate::release::bundle::Head;
+use crate::source::{Archive, Candidate, Judge, Memory, Network, Plain, Start, Unpacked, Verdict, read_error, steps};
+use crate::world::Clock;
+use crate::world::clock::RealClock;
+
+/// Serves whoever started us, until they hang up.
+///
+/// # Errors
+/// A person started us, who can do nothing with it.
+pub fn serve(dropped: bool) -> Result<u8> {
+    let line = line().ok_or_else(|| Error::usage("this command is started by the program itself").hint("`pikit-updater --help` shows what can be typed"))?;
+    let watched = confine(dropped).and_then(|()| watch(&line));
+    let mut speaker = Speaker { ear: BufReader::with_capacity(16 << 10, &line), line: &line, payload: Vec::new() };
+    if let Err(e) = watched {
+        let _ = speaker.say(Kind::Failed, &words::pack_error(&e));
+        return Ok(1);
+    }
+    // the line is cut, or what came is no order of ours: there is nobody to tell
+    let _ = talk(speaker, &RealClock::new());
+    Ok(0)
+}
+
+/// Our stdout, if it is the line it should be.
+fn line() -> Option<UnixStream> {
+    let out = rustix::stdio::stdout();
+    rustix::net::sockopt::socket_type(out).ok()?;
+    Some(UnixStream::from(out.try_clone_to_owned().ok()?))
+}
+
+/// Ends us as soon as the line is cut, whatever we wait for.
+fn watch(line: &UnixStream) -> Result<()> {
+    let begin = || -> io::Result<()> {
+        let line = line.try_clone()?;
+        std::thread::Builder::new().name("line".into()).spawn(move || {
+            let mut cut = [PollFd::from_borrowed_fd(line.as_fd(), PollFlags::RDHUP)];
+            while poll(&mut cut, None) == Err(rustix::io::Errno::INTR) {}
+            std::process::exit(0);
+        })?;
+        Ok(())
+    };
+    begin().map_err(|e| Error::unexpected("watching the line").because(e))
+}
+
+/// Our end of the line.
+struct Speaker<'l> {
+    ear: BufReader<&'l UnixStream>,
+    line: &'l UnixStream,
+    payload: Vec<u8>,
+}
+
+impl Speaker<'_> {
+    fn say(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
+        frame::write(&mut self.line, kind as u8, payload)
+    }
+    /// Waits for an order of one of these kinds.
+    fn hear(&mut self, may: &[Kind]) -> Result<Kind, NoFrame> {
+        let known = |number| Kind::of(number).filter(|k| may.contains(k));
+        let number = frame::read(&mut self.ear, &mut self.payload, |number| known(number).map(Kind::most))?;
+        known(number).ok_or(NoFrame::Lie(Lie("an order came that was not its turn")))
+    }
+}
+
+/// Something on the line is wrong: what is under way cannot go on. Nobody reads this.
+fn cut<E>(_: E) -> Error {
+    Error::unexpected("the line is cut")
+}
+
+fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
+    let speaker = RefCell::new(speaker);
+    let mut source: Option<Box<dyn Network + '_>> = None;
+    let mut archive: Option<Plain> = None;
+    let orders = [Kind::Speak, Kind::Find, Kind::Unpack, Kind::Inside, Kind::UnpackThis, Kind::Steps];
+    loop {
+        let order = speaker.borrow_mut().hear(&orders)?;
+        let said = std::mem::take(&mut speaker.borrow_mut().payload);
+        let lie = NoFrame::Lie;
+        let answer = match order {
+            Kind::Speak => words::line(&said).map_err(lie)?.open(clock).map(|opened| {
+                let name = opened.name();
+                source = Some(opened);
+                (Kind::Ready, name.into_bytes())
+            }),
+            Kind::Find => {
+                let (wanted, memory) = words::find(&said).map_err(lie)?;
+                let mut memory = Memory(memory.to_owned());
+                let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
+                source.find(&wanted, &mut Asking(&speaker), &mut memory).map(|offer| match offer {
+                    Some(offer) => (Kind::Found, words::pack_found(&offer.bundle, &offer.notes, &memory.0)),
+                    None => (Kind::Nothing, memory.0.into_bytes()),
+                })
+            }
+            Kind::Unpack => {
+                let (bundle, from, validator) = words::unpack(&said).map_err(lie)?;
+                let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
+                source.unpack(&bundle, from, validator, &mut Sending(&speaker)).map(end)
+            }
+            Kind::Inside => {
+                let (first, name) = words::inside(&said).map_err(lie)?;
+                let archive = archive.get_or_insert_with(|| Plain::new(io::stdin()));
+                archive.inside(first, name).map(|inside| (Kind::IsInside, words::pack_inside_answer(&inside)))
+            }
+            Kind::UnpackThis => {
+                let limit = words::limit(&said).map_err(lie)?;
+                let archive = archive.get_or_insert_with(|| Plain::new(io::stdin()));
+                archive.unpack(limit, &mut Sending(&speaker)).map(end)
+            }
+            Kind::Steps => Ok((Kind::TheSteps, words::pack_steps(&steps::of(&said)))),
+            _ => return Err(NoFrame::Lie(Lie("an order came that was not its turn"))),
+        };
+        let (kind, payload) = answer.unwrap_or_else(|e| (Kind::Failed, words::pack_error(&e)));
+        speaker.borrow_mut().say(kind, &payload).map_err(NoFrame::Read)?;
+    }
+}
+
+fn end(used: u64) -> (Kind, Vec<u8>) {
+    (Kind::End, used.to_le_bytes().to_vec())
+}
+
+/// Asks the judge at the other end.
+struct Asking<'s, 'l>(&'s RefCell<Speaker<'l>>);
+
+impl Judge for Asking<'_, '_> {
+    fn judge(&mut self, candidate: &Candidate) -> Result<Verdict> {
+        let mut speaker = self.0.borrow_mut();
+        speaker.say(Kind::Shown, &words::pack_shown(candidate)).map_err(cut)?;
+        speaker.hear(&[Kind::Judged]).map_err(cut)?;
+        words::verdict(&speaker.payload, candidate.manifest).map_err(cut)
+    }
+}
+
+/// Sends what is unpacked to the other end.
+struct Sending<'s, 'l>(&'s RefCell<Speaker<'l>>);
+
+impl Unpacked for Sending<'_, '_> {
+    fn start(&mut self, start: &Start) -> Result<u64> {
+        let mut speaker = self.0.borrow_mut();
+        speaker.say(Kind::Began, &words::pack_start(start)).map_err(cut)?;
+        speaker.hear(&[Kind::Limit]).map_err(cut)?;
+        words::limit(&speaker.payload).map_err(cut)
+    }
+
+    fn entry(&mut self, head: &Head, content: &mut dyn Read, used: &Cell<u64>) -> Result<()> {
+        let mut speaker = self.0.borrow_mut();
+        speaker.say(Kind::Entry, &words::pack_entry(head, used.get())).map_err(cut)?;
+        let (mut buffer, mut left) = ([0; CHUNK], head.size);
+        while left > 0 {
+            let most = left.min(CHUNK as u64) as usize;
+            match content.read(&mut buffer[..most]) {
+                Ok(0) => return Err(Error::verification(format!("the bundle is damaged in {}: it is cut off there", head.path))),
+                Ok(n) => {
+                    left -= n as u64;
+                    speaker.say(Kind::Bytes, &words::pack_bytes(used.get(), &buffer[..n])).map_err(cut)?;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(read_error(e, || "reading the bundle".into())),
+            }
+        }
+        Ok(())
+    }
+}

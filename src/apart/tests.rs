@@ -1,0 +1,206 @@
+//! What a process that was taken over could say: every message is cut, lengthened and changed, contents come in the wrong order and
+//! in the wrong amount. Nothing of it is believed, and all of it has an end.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::Read;
+
+use super::frame::{Lie, Pack};
+use super::helper::lied;
+use super::intake::{self, Answers};
+use super::words::{self, Kind};
+use crate::error::{Code, Error, Result};
+use crate::release::bundle::Head;
+use crate::release::manifest::SignedStep;
+use crate::source::steps::STEPS_MAX;
+use crate::source::{Access, BundleRef, Candidate, Inside, Line, Place, Start, Taste, Token, Unpacked, Verdict, Wanted};
+
+fn head(path: &str, size: u64) -> Head {
+    Head { path: crate::release::ReleasePath::new(path).unwrap(), size, mode: 0o644, member: Some(7) }
+}
+
+fn step() -> SignedStep {
+    SignedStep { signed: "{}".into(), signatures: "sig".into() }
+}
+
+fn a_line() -> Line {
+    Line {
+        place: Place::Gitea("owner/kit".into()),
+        base: "https://git.lan".into(),
+        taste: Taste { product: "pikit".into(), channel: "stable".into() },
+        access: Access { token: Token::new("s3cret"), authorities: Some(("/ca.pem".into(), b"pem".to_vec())), allow_http: true },
+        limits: crate::device::settings::Download { timeout: std::time::Duration::from_millis(400), min_speed: 1024, limit_rate: 0 },
+    }
+}
+
+#[test]
+fn what_is_said_is_understood() {
+    assert_eq!(words::line(&words::pack_line(&a_line())).unwrap(), a_line());
+    let wanted = Wanted::Exact("1.2.3".parse().unwrap());
+    assert_eq!(words::find(&words::pack_find(&wanted, "memory")).unwrap(), (wanted, "memory"));
+    let bundle = BundleRef { at: "https://git.lan/b".into(), size: Some(3) };
+    assert_eq!(words::unpack(&words::pack_unpack(&bundle, 9, Some("tag"))).unwrap(), (bundle.clone(), 9, Some("tag")));
+    assert_eq!(words::found(&words::pack_found(&bundle, &["note".into()], "m")).unwrap(), (bundle, vec!["note".into()], "m".into()));
+    let start = Start { start: 1, total: Some(2), validator: Some("tag".into()) };
+    assert_eq!(words::start(&words::pack_start(&start)).unwrap(), start);
+    assert_eq!(words::entry(&words::pack_entry(&head("a/b", 5), 11)).unwrap(), (head("a/b", 5), 11));
+    let inside = Inside { manifest: b"{}".to_vec(), signature: Some(b"sig".to_vec()), steps: vec![step()] };
+    assert_eq!(words::is_inside(&words::pack_inside_answer(&inside)).unwrap(), inside);
+    let manifest = br#"{"version":"1.0.0","files":[]}"#;
+    for verdict in [Verdict::NotForUs("1.0.0".parse().unwrap()), Verdict::Wrong(Error::verification("no").hint("try"))] {
+        assert_eq!(format!("{:?}", words::verdict(&words::pack_verdict(&verdict), manifest).unwrap()), format!("{verdict:?}"));
+    }
+    let taken = Verdict::Take(Box::new(crate::release::Manifest::parse(manifest).unwrap()));
+    assert!(matches!(words::verdict(&words::pack_verdict(&taken), manifest), Ok(Verdict::Take(_))));
+    let long = Error::source_failed("ü".repeat(100_000));
+    assert!(words::error(&words::pack_error(&long)).unwrap().message().len() <= 8 << 10);
+}
+
+#[test]
+fn a_message_that_is_cut_or_has_something_behind_it_is_none() {
+    let (tag, steps) = ("1.0.0".parse().unwrap(), [step()]);
+    let shown =
+        Candidate { name: "it", manifest: b"{}", signature: Some(b"s"), tag: Some(&tag), flagged: true, handed: false, look_only: false, steps: &steps };
+    let inside = Inside { manifest: b"{}".to_vec(), signature: None, steps: vec![step()] };
+    type Read = fn(&[u8]) -> bool;
+    let table: [(Vec<u8>, Read); 6] = [
+        (words::pack_shown(&shown), |b| words::shown(b).is_ok()),
+        (words::pack_inside_answer(&inside), |b| words::is_inside(b).is_ok()),
+        (words::pack_error(&Error::source_failed("x").hint("y")), |b| words::error(b).is_ok()),
+        (words::pack_start(&Start { start: 0, total: Some(1), validator: None }), |b| words::start(b).is_ok()),
+        (words::pack_entry(&head("a", 1), 1), |b| words::entry(b).is_ok()),
+        (words::pack_found(&BundleRef { at: "x".into(), size: None }, &["n".into()], "m"), |b| words::found(b).is_ok()),
+    ];
+    for (n, (whole, read)) in table.into_iter().enumerate() {
+        assert!(read(&whole), "{n}");
+        for cut in 0..whole.len() {
+            assert!(!read(&whole[..cut]), "{n} cut at {cut}");
+        }
+        assert!(!read(&[&whole[..], &[0]].concat()), "{n}");
+    }
+}
+
+#[test]
+fn words_that_lead_somewhere_else_are_refused() {
+    let entry = |path: &str, size: u64, mode: u64| words::entry(&Pack::default().text(path).number(size).number(mode).flag(false).number(0).0);
+    assert!(entry("a/b", 5, 0o755).is_ok());
+    for path in ["../x", "/etc/passwd", "a/../../x", "", "a//b", "."] {
+        assert_eq!(entry(path, 5, 0o644).unwrap_err(), Lie("a path leads somewhere else"), "{path}");
+    }
+    for mode in [0o4755, 0o777, 1 << 40] {
+        assert!(entry("a", 5, mode).is_err(), "{mode:o}");
+    }
+    assert_eq!(entry("a", u64::MAX, 0o644).unwrap_err(), Lie("a size is beyond belief"));
+    let bad = Pack::default().bytes(b"\xff").number(1).number(0o644).flag(false).number(0);
+    assert_eq!(words::entry(&bad.0).unwrap_err(), Lie("a text is not UTF-8"));
+    assert!(words::start(&Pack::default().number(u64::MAX).flag(false).flag(false).0).is_err());
+    // rolled back, stuck, busy: endings that only the root side has
+    for code in [0u64, 6, 7, 8, 11, 1 << 40] {
+        assert!(words::error(&Pack::default().number(code).text("x").flag(false).0).is_err(), "{code}");
+    }
+    assert!(words::the_steps(&words::pack_steps(&vec![step(); STEPS_MAX])).is_ok());
+    assert!(words::the_steps(&words::pack_steps(&vec![step(); STEPS_MAX + 1])).is_err());
+    assert!(words::the_steps(&Pack::default().number(u64::MAX).0).is_err());
+    assert!(words::found(&Pack::default().text("x").flag(false).number(1 << 40).0).is_err());
+    // a verdict without the manifest it is about
+    assert!(words::verdict(&[0, 0], b"{").is_err());
+}
+
+#[test]
+fn every_kind_has_a_number_and_a_bound() {
+    for number in 0..=u8::MAX {
+        if let Some(kind) = Kind::of(number) {
+            assert_eq!(kind as u8, number);
+            assert!(kind.most() <= 64 << 20, "{kind:?}");
+        }
+    }
+    assert!(Kind::of(0).is_none() && Kind::of(64).is_none() && Kind::of(255).is_none());
+}
+
+/// Answers from a list; one that is not its turn is a lie, as on the line.
+struct Said(VecDeque<Answer>, Vec<u8>);
+
+impl Answers for Said {
+    fn next(&mut self, may: &[Kind]) -> Result<Kind> {
+        let (kind, said) = self.0.pop_front().ok_or_else(|| Error::source_failed("gone"))?;
+        self.1 = said;
+        if may.contains(&kind) { Ok(kind) } else { Err(lied(Lie("something came that was not its turn"))) }
+    }
+    fn said(&self) -> &[u8] {
+        &self.1
+    }
+}
+
+/// Reads what it is given, or leaves it.
+#[derive(Default)]
+struct Taker {
+    leaves: bool,
+    got: Vec<(String, Vec<u8>)>,
+}
+
+impl Unpacked for Taker {
+    fn start(&mut self, _: &Start) -> Result<u64> {
+        Ok(0)
+    }
+    fn entry(&mut self, head: &Head, content: &mut dyn Read, _: &Cell<u64>) -> Result<()> {
+        let mut bytes = Vec::new();
+        if !self.leaves {
+            content.read_to_end(&mut bytes).map_err(|e| crate::source::read_error(e, || "reading".into()))?;
+        }
+        self.got.push((head.path.to_string(), bytes));
+        Ok(())
+    }
+}
+
+/// A kind, and what it says.
+type Answer = (Kind, Vec<u8>);
+
+fn take(said: &[Answer], limit: u64, leaves: bool) -> (Result<u64>, Taker) {
+    let mut taker = Taker { leaves, ..Taker::default() };
+    let used = intake::entries(&mut Said(said.to_vec().into(), Vec::new()), limit, &mut taker);
+    (used, taker)
+}
+
+fn entry(path: &str, size: u64) -> Answer {
+    (Kind::Entry, words::pack_entry(&head(path, size), 1))
+}
+
+fn some(bytes: &[u8]) -> Answer {
+    (Kind::Bytes, words::pack_bytes(2, bytes))
+}
+
+fn end(used: u64) -> Answer {
+    (Kind::End, used.to_le_bytes().to_vec())
+}
+
+#[test]
+fn contents_come_whole_and_what_is_left_passes_by() {
+    let said = [entry("a", 5), some(b"abc"), some(b"de"), entry("empty", 0), entry("b", 1), some(b"x"), end(99)];
+    for leaves in [false, true] {
+        let (used, taker) = take(&said, 10_000, leaves);
+        assert_eq!(used.unwrap(), 99);
+        let want = [("a", &b"abcde"[..]), ("empty", b""), ("b", b"x")];
+        assert!(taker.got.iter().map(|(n, b)| (n.as_str(), b.as_slice())).eq(want.map(|(n, b)| (n, if leaves { &b""[..] } else { b }))));
+    }
+}
+
+#[test]
+fn contents_that_lie_are_refused_whether_they_are_read_or_left() {
+    let table: [(&str, Vec<Answer>, Code); 9] = [
+        ("more than was said", vec![entry("a", 2), some(b"abc")], Code::Source),
+        ("more than was said, after all of it", vec![entry("a", 2), some(b"ab"), some(b"c")], Code::Source),
+        ("less than was said", vec![entry("a", 4), some(b"abc"), entry("b", 1)], Code::Source),
+        ("nothing at all", vec![entry("a", 4), some(b"")], Code::Source),
+        ("the end within a content", vec![entry("a", 4), some(b"abc"), end(1)], Code::Source),
+        ("a content without an entry", vec![some(b"abc")], Code::Source),
+        ("gone", vec![entry("a", 4), some(b"abc")], Code::Source),
+        ("more than the manifest accounts for", vec![entry("a", 9_000), some(&[0; 9_000]), entry("b", 9_000)], Code::Verification),
+        ("files without content, for ever", (0..100).map(|n| entry(&format!("f{n}"), 0)).collect(), Code::Verification),
+    ];
+    for (what, said, code) in table {
+        for leaves in [false, true] {
+            let (used, _) = take(&said, 10_000, leaves);
+            assert_eq!(used.expect_err(what).code, code, "{what}");
+        }
+    }
+}
