@@ -24,6 +24,8 @@ pub mod aim;
 pub mod proposal;
 /// Asking the source.
 pub mod check;
+/// Whether it can run here.
+pub mod fitness;
 /// Building and sealing what the switch needs.
 pub mod stage;
 /// What was saved meanwhile.
