@@ -143,7 +143,8 @@ pub fn person(uid: u32) -> String {
 /// Opens a folder through no link at all. A link on the way is ELOOP.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     let rules = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match retry_on_intr(|| rustix::fs::openat2(CWD, path, FOLDER, Mode::empty(), rules)) {
+    // without O_NOFOLLOW: with it a link at the end would be ENOTDIR, and no word about the link
+    match retry_on_intr(|| rustix::fs::openat2(CWD, path, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty(), rules)) {
         // an old kernel, or a container whose filter does not know the call
         Err(Errno::NOSYS | Errno::PERM) => walk_from_root(path),
         other => Ok(other?),
