@@ -125,6 +125,9 @@ impl<T> Doing<T> for std::io::Result<T> {
         self.map_err(|e| {
             use std::io::ErrorKind as K;
             let (code, hint) = match e.kind() {
+                _ if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                    (Code::Refused, Some("somebody put a symbolic link where none may be; `namei -l` on that path shows who can write there"))
+                }
                 K::StorageFull | K::QuotaExceeded => (Code::Refused, Some("free some space on that file system and run it again: nothing was lost")),
                 K::PermissionDenied => (Code::Permission, Some("run it as root (sudo)")),
                 K::ReadOnlyFilesystem => {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Globals;
+use super::own;
 use crate::device::{Layout, Settings};
 use crate::error::{Doing, Error, Result};
 use crate::world::clock::RealClock;
@@ -10,6 +11,7 @@ use crate::world::lock::Locked;
 use crate::world::look::LookOnly;
 use crate::world::outside::RealOutside;
 use crate::world::real::RealDisk;
+use crate::world::way::{self, Astray};
 use crate::world::{Clock, World};
 
 /// The board as one command sees it.
@@ -28,17 +30,18 @@ impl Board {
     /// A board that is only looked at: a signal ends the command at once.
     ///
     /// # Errors
-    /// The config is not there, or is none.
+    /// The config is not there, or is none; a managed path leads through a link that is not root's.
     pub fn to_look(globals: &Globals) -> Result<Self> {
         Board::with(globals, RealClock::new())
     }
     /// A board that may be changed: a signal is a wish, heard where it is safe.
     ///
     /// # Errors
-    /// As above, or signals cannot be caught.
+    /// As above, a folder of ours is somebody else's, or signals cannot be caught.
     pub fn to_change(globals: &Globals) -> Result<Self> {
         // the config first: who mistyped it is told so at once
         let board = Board::to_look(globals)?;
+        own::check(&board.settings.layout)?;
         let clock = RealClock::with_signals().doing(|| "listening for signals".into())?;
         Ok(Board { clock, ..board })
     }
@@ -89,7 +92,8 @@ pub fn config_path(globals: &Globals, layout: &Layout) -> PathBuf {
 /// The effective config, its managed paths found.
 ///
 /// # Errors
-/// The file cannot be read, does not parse, or names paths that are not what they seem.
+/// The file cannot be read, does not parse, or names paths that are not what they seem: exit 2. A way there that somebody else than root
+/// laid is refused: exit 5.
 pub fn settings(globals: &Globals) -> Result<Settings> {
     let layout = layout(globals)?;
     let path = config_path(globals, &layout);
@@ -106,33 +110,31 @@ pub fn settings(globals: &Globals) -> Result<Settings> {
         Settings::parse(&text, &layout).map_err(|e| Error::usage(format!("{}: {e}", path.display())).hint("`pikit-updater config check` looks at it again"))?;
     let wrong = |e: String| Error::usage(format!("{}: {e}", path.display()));
     for managed in &mut settings.managed {
-        managed.to = found(&managed.to, layout.root()).map_err(wrong)?;
+        managed.to = found(&managed.to, layout.root())?;
+    }
+    if own::fetched_is_not_ours(&layout) {
+        settings.layout = settings.layout.with_fetched_apart();
     }
     apart(&settings).map_err(wrong)?;
     Ok(settings)
 }
 
 /// The path with every link on the way followed, its last part not: what is switched is what lies there, and the engine follows no
-/// link by itself.
-fn found(to: &Path, root: &Path) -> Result<PathBuf, String> {
-    let name = to.file_name().ok_or_else(|| format!("managed.to: {} has no name", to.display()))?;
-    let parent = to.parent().unwrap_or(root);
-    let mut missing = Vec::new();
-    let mut at = parent;
-    let real = loop {
-        match std::fs::canonicalize(at) {
-            Ok(real) => break real,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && std::fs::symlink_metadata(at).is_err() => {
-                missing.push(at.file_name().unwrap_or_default());
-                at = at.parent().unwrap_or(Path::new("/"));
-            }
-            Err(e) => return Err(format!("managed.to: {}: {e}", at.display())),
+/// link by itself. As root, only links that root made.
+fn found(to: &Path, root: &Path) -> Result<PathBuf> {
+    let wrong = |e: String| Error::usage(format!("managed.to: {e}"));
+    let name = to.file_name().ok_or_else(|| wrong(format!("{} has no name", to.display())))?;
+    let careful = rustix::process::geteuid().is_root();
+    let real = way::follow(to.parent().unwrap_or(root), careful).map_err(|astray| match &astray {
+        Astray::Foreign { hint, .. } => {
+            Error::refused(format!("managed.to: {} leads through a link that is not root's", to.display())).hint(hint).because(astray)
         }
-    };
+        Astray::Failed(..) => wrong(astray.to_string()),
+    })?;
     if !real.starts_with(root) {
-        return Err(format!("managed.to: {} leads out of {} to {}", to.display(), root.display(), real.display()));
+        return Err(wrong(format!("{} leads out of {} to {}", to.display(), root.display(), real.display())));
     }
-    Ok(missing.into_iter().rev().fold(real, |path, part| path.join(part)).join(name))
+    Ok(real.join(name))
 }
 
 /// Paths that are apart in the config may meet through links.
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(found(&root.join("srv/link"), &root).unwrap(), root.join("big/link"));
         assert_eq!(found(&root.join("srv/not/yet/there"), &root).unwrap(), root.join("big/not/yet/there"));
         std::os::unix::fs::symlink("/tmp", root.join("out")).unwrap();
-        assert!(found(&root.join("out/site"), &root).unwrap_err().contains("leads out of"));
+        assert!(found(&root.join("out/site"), &root).unwrap_err().message().contains("leads out of"));
         std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
         assert!(found(&root.join("dangling/site"), &root).is_err());
     }

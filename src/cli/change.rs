@@ -6,6 +6,7 @@ use serde_json::json;
 use super::args::{Apply, Globals, Rollback};
 use super::ask;
 use super::board::Board;
+use super::own;
 use super::progress::Progress;
 use super::voice::{Voice, clean, json_line, with_ok};
 use super::{plan_view, report_view};
@@ -116,6 +117,7 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
     } else {
         let locked = board.lock()?;
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;
+        own::note(&board.settings.layout).into_iter().for_each(|words| trip.warn(words));
         trip.id = board.id.clone().unwrap_or(trip.id);
         let done = first_recover(&mut trip, voice).and_then(|()| {
             trip.announce(None);

@@ -7,6 +7,8 @@ pub mod args;
 pub mod voice;
 /// Settings, disk, clock and lock of one command.
 mod board;
+/// Whether our own folders are ours.
+mod own;
 /// The event stream as a bar, as lines, or as NDJSON.
 mod progress;
 /// The question.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     root: PathBuf,
+    /// Where to, if not to the usual place, what is fetched goes.
+    fetched_apart: bool,
 }
 
 macro_rules! paths {
@@ -50,8 +52,6 @@ paths! {
     planned = "run/pikit-update/plan.json";
     /// Space kept for the records of a rollback on a full disk.
     reserve = "var/lib/pikit-update/reserve";
-    /// What was fetched and is not used yet, a folder a version.
-    fetched = "var/tmp/pikit-update";
     /// Backups.
     backups = "var/backups/pikit";
     /// Edited copies that a repair put aside.
@@ -67,7 +67,15 @@ paths! {
 impl Layout {
     /// The layout below this root; `/` for a real device.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Layout { root: root.into() }
+        Layout { root: root.into(), fetched_apart: false }
+    }
+    /// The same, with what is fetched below the updater's memory: everybody may make folders where it usually goes.
+    pub fn with_fetched_apart(self) -> Self {
+        Layout { fetched_apart: true, ..self }
+    }
+    /// What was fetched and is not used yet, a folder a version.
+    pub fn fetched(&self) -> PathBuf {
+        self.root.join(if self.fetched_apart { "var/lib/pikit-update/fetched" } else { "var/tmp/pikit-update" })
     }
     /// The root.
     pub fn root(&self) -> &Path {

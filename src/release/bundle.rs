@@ -1,5 +1,5 @@
 //! Reading a bundle: gunzip, untar, entry by entry, in one pass and with fixed memory. Whatever the archive claims, no more is read
-//! than the limits allow, and nothing but regular files comes out.
+//! than the limits allow, and nothing but regular files comes out ([`super::archive`] says what is refused).
 //!
 //! A bundle is a chain of gzip members (RFC 1952) around one ustar archive. The reader knows where members start: an entry at the
 //! start of a member is a place where an interrupted download can be taken up again.
@@ -10,12 +10,14 @@ use std::rc::Rc;
 
 use flate2::bufread::GzDecoder;
 
-use super::ReleasePath;
+use super::archive::{Archive, Fault, Plain};
+use super::{ReleasePath, manifest};
 use crate::error::find_inside;
 
-/// Most bytes of headers and extensions between the contents of two entries: GNU long names and pax records are read into memory
-/// by the tar library, a hostile one would fill it.
+/// Most bytes of headers and extensions between the contents of two entries, and of padding at the end.
 const BETWEEN_ENTRIES: u64 = 64 << 10;
+/// Most gzip members in a row with nothing in them: a bundle could consist of them, and a download would not end.
+const EMPTY_MEMBERS: u32 = 16;
 
 /// A regular file in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct Head {
     pub path: ReleasePath,
     /// Bytes of its content.
     pub size: u64,
-    /// Permission bits of the entry, at most 0755.
+    /// Permission bits of the entry, at most 0755: nobody but the owner writes.
     pub mode: u32,
     /// Offset in the compressed stream, counted from where the reader began, when the entry starts a gzip member.
     pub member: Option<u64>,
@@ -46,25 +48,19 @@ pub enum BundleError<E> {
 /// `limit` bounds the decompressed bytes.
 ///
 /// # Errors
-/// See [`BundleError`]. Wrong CRC, cut stream, links, devices, bad paths and sizes beyond the limit are [`BundleError::Bad`].
+/// See [`BundleError`]. Wrong CRC, cut stream, links, devices, bad paths, setuid bits, pax overrides and sizes beyond the limit are
+/// [`BundleError::Bad`].
 pub fn read<E>(stream: impl BufRead, limit: u64, mut visit: impl FnMut(&Head, &mut dyn Read) -> Result<(), E>) -> Result<(), BundleError<E>> {
     let budget = Rc::new(RefCell::new(Budget { total: limit, between: BETWEEN_ENTRIES, member: (0, 0) }));
-    let mut archive = tar::Archive::new(Members::new(stream, budget.clone()));
-    let entries = archive.entries().map_err(classify)?;
-    for entry in entries {
-        let mut entry = entry.map_err(classify)?;
-        let (kind, bytes) = (entry.header().entry_type(), entry.path_bytes().into_owned());
-        let shown = String::from_utf8_lossy(&bytes).into_owned();
-        if kind.is_dir() {
-            continue;
+    let mut archive = Archive::new(Members::new(stream, budget.clone()));
+    let mut seen = [false; 2];
+    while let Some(Plain { path, size, mode, at }) = archive.next().map_err(fault)? {
+        // what fetching passes over must be there once all the same: another program would take the last
+        if let Some(known) = [manifest::NAME, manifest::SIGNATURE_NAME].iter().position(|name| *name == path.as_str())
+            && std::mem::replace(&mut seen[known], true)
+        {
+            return Err(BundleError::Bad(format!("the bundle holds {path} twice")));
         }
-        if !kind.is_file() {
-            return Err(BundleError::Bad(format!("the bundle holds {shown:?}, which is {}: only plain files are taken", kind_name(kind))));
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|_| BundleError::Bad(format!("the bundle holds a name that is not UTF-8: {shown:?}")))?;
-        let path = ReleasePath::new(text.strip_prefix("./").unwrap_or(text)).map_err(|e| BundleError::Bad(format!("the bundle: {e}")))?;
-        let size = entry.size();
-        let mode = entry.header().mode().map_err(classify)? & 0o755;
         {
             let mut budget = budget.borrow_mut();
             if size > budget.total {
@@ -75,31 +71,24 @@ pub fn read<E>(stream: impl BufRead, limit: u64, mut visit: impl FnMut(&Head, &m
         }
         let member = {
             let (compressed, plain) = budget.borrow().member;
-            (plain == entry.raw_header_position()).then_some(compressed)
+            (plain == at).then_some(compressed)
         };
-        visit(&Head { path, size, mode, member }, &mut entry).map_err(BundleError::Visitor)?;
-        io::copy(&mut entry, &mut io::sink()).map_err(classify)?;
+        visit(&Head { path, size, mode: mode & 0o755, member }, &mut archive).map_err(BundleError::Visitor)?;
+        io::copy(&mut archive, &mut io::sink()).map_err(classify)?;
         budget.borrow_mut().between = BETWEEN_ENTRIES;
     }
-    // tar stops at its end marker; the checksum of the last member comes after it
-    let mut rest = archive.into_inner();
-    budget.borrow_mut().between = BETWEEN_ENTRIES;
-    io::copy(&mut rest, &mut io::sink()).map_err(classify)?;
     Ok(())
+}
+
+fn fault<E>(fault: Fault) -> BundleError<E> {
+    match fault {
+        Fault::Bad(words) => BundleError::Bad(words),
+        Fault::Read(e) => classify(e),
+    }
 }
 
 fn too_much(limit: u64) -> String {
     format!("the bundle unpacks to more than the {} its manifest accounts for", crate::quantity::bytes(limit))
-}
-
-fn kind_name(kind: tar::EntryType) -> &'static str {
-    match kind {
-        tar::EntryType::Symlink => "a symbolic link",
-        tar::EntryType::Link => "a hard link",
-        tar::EntryType::Char | tar::EntryType::Block => "a device",
-        tar::EntryType::Fifo => "a pipe",
-        _ => "no plain file",
-    }
 }
 
 /// Errors that the decoder and the tar library found in the data are the bundle's fault; all others are the stream's.
@@ -137,6 +126,8 @@ impl std::error::Error for OverBudget {}
 struct Members<R: BufRead> {
     state: State<R>,
     plain: u64,
+    /// Empty members in a row.
+    empty: u32,
     budget: Rc<RefCell<Budget>>,
 }
 
@@ -148,7 +139,7 @@ enum State<R: BufRead> {
 
 impl<R: BufRead> Members<R> {
     fn new(stream: R, budget: Rc<RefCell<Budget>>) -> Self {
-        Members { state: State::Between(Counted { inner: stream, count: 0 }), plain: 0, budget }
+        Members { state: State::Between(Counted { inner: stream, count: 0 }), plain: 0, empty: 0, budget }
     }
 }
 
@@ -170,12 +161,17 @@ impl<R: BufRead> Read for Members<R> {
                 State::Inside(mut decoder) => {
                     let read = decoder.read(buf);
                     if matches!(read, Ok(0)) {
+                        self.empty += 1;
+                        if self.empty > EMPTY_MEMBERS {
+                            return Err(io::Error::other(OverBudget("the bundle holds gzip members without end that have nothing in them".into())));
+                        }
                         self.state = State::Between((*decoder).into_inner());
                         continue;
                     }
                     self.state = State::Inside(decoder);
                     let n = read? as u64;
                     self.plain += n;
+                    self.empty = 0;
                     let mut budget = self.budget.borrow_mut();
                     let over = |words: String| Err(io::Error::other(OverBudget(words)));
                     if n > budget.total {
@@ -233,7 +229,7 @@ mod tests {
     fn entry(name: &str, content: &[u8], kind: tar::EntryType) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
-        header.set_mode(0o4755);
+        header.set_mode(0o755);
         header.set_entry_type(kind);
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         if !content.is_empty() && kind != tar::EntryType::Regular {
@@ -320,6 +316,10 @@ mod tests {
         header.set_size(2 << 20);
         header.set_cksum();
         let bytes = member(&[header.as_bytes().to_vec(), vec![b'n'; 2 << 20]].concat());
-        assert!(all(&bytes, 1 << 30).unwrap_err().contains("64 KiB"));
+        assert!(all(&bytes, 1 << 30).unwrap_err().contains("a file name of 2.1 MB"));
+        let folders: Vec<u8> = (0..200).flat_map(|i| entry(&format!("d{i}"), b"", tar::EntryType::Directory)).collect();
+        assert!(all(&member(&folders), 1 << 30).unwrap_err().contains("64 KiB"));
+        let nothing = member(b"").repeat(1000);
+        assert!(all(&nothing, 1 << 30).unwrap_err().contains("nothing in them"));
     }
 }

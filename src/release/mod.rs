@@ -1,9 +1,12 @@
 //! Facts about releases, as values that cannot be wrong. Pure: nothing here touches the device or the network.
 
+mod archive;
 pub mod bundle;
 pub mod digest;
 pub mod earlier;
 pub mod keyset;
+pub mod elf;
+mod header;
 pub mod manifest;
 pub mod path;
 pub mod signature;

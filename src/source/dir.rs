@@ -119,11 +119,13 @@ impl Source for Folder<'_> {
             }
         }
         match (wanted, wrong.into_iter().next()) {
-            (Wanted::Exact(_), Some(error)) => Err(error),
+            (Wanted::Exact(_), Some(error)) if known.is_empty() => Err(error),
             (Wanted::Exact(_), _) if known.is_empty() => Err(Error::source_failed(format!("{} holds no release", self.name()))),
-            (Wanted::Exact(version), _) => {
+            (Wanted::Exact(version), wrong) => {
                 let versions: Vec<String> = known.iter().map(|(v, _)| v.to_string()).collect();
-                Err(Error::source_failed(format!("{} has no release {version}", self.name())).hint(format!("it has {}", versions.join(", "))))
+                // which version one is that is not believed, nobody can tell
+                let and = wrong.map(|error| format!("; and one that is refused: {}", error.message())).unwrap_or_default();
+                Err(Error::source_failed(format!("{} has no release {version}", self.name())).hint(format!("it has {}{and}", versions.join(", "))))
             }
             (Wanted::Best, Some(error)) if !refused => Err(error),
             (Wanted::Best, _) => Ok(None),

@@ -113,7 +113,13 @@ struct Walk<'w, 'a> {
 /// See [`CloneError`]; a file that changed since it was looked at ends the run before anything changed.
 pub fn folder(trip: &mut Trip, tx: &Tx, unit: usize, live: &Path, staged: &Path) -> Result<BTreeMap<String, Linked>, CloneError> {
     let disk = trip.world.disk;
-    let Some(root) = disk.meta(live).doing(|| format!("looking at {}", live.display()))? else { return Ok(BTreeMap::new()) };
+    let Some(root) = disk.meta(live).doing(|| format!("looking at {}", live.display()))? else {
+        // a first install has no live folder to take owner and mode from
+        let above = live.parent().map(|p| disk.meta(p)).transpose().doing(|| format!("looking above {}", live.display()))?.flatten();
+        let (uid, gid) = above.map_or((0, 0), |m| (m.uid, m.gid));
+        disk.own_dir(staged, uid, gid, 0o755).doing(|| format!("making {}", staged.display()))?;
+        return Ok(BTreeMap::new());
+    };
     let files = tx.plan.of_unit(unit).map(|f| (f.inside.as_str(), f)).collect();
     let mut walk = Walk { trip, unit, dev: root.dev, files, linked: BTreeMap::new() };
     walk.dir(live, staged, "", &root)?;

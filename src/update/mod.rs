@@ -28,6 +28,8 @@ pub mod proposal;
 pub mod judge;
 /// Asking the source.
 pub mod check;
+/// Whether it can run here.
+pub mod fitness;
 /// Building and sealing what the switch needs.
 pub mod stage;
 /// What was saved meanwhile.

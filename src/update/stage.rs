@@ -8,7 +8,7 @@ use super::at_hand::{self, AtHand};
 use super::begin::Tx;
 use super::clone::{self, Clone, CloneError, Linked, Refused};
 use super::fetch::{self, Missing, Need};
-use super::{Trip, backup, survey};
+use super::{Trip, backup, fitness, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::Phase;
 use crate::journal::UnitWay;
@@ -49,6 +49,7 @@ pub fn prepare(
 fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Option<fetch::From>, old_manifest: Option<&[u8]>) -> Result<(), CloneError> {
     ground(trip, tx)?;
     contents(trip, tx, facts, at_hand, from)?;
+    fitness::check(trip, tx)?;
     trip.phase(Phase::Staging, "building the new tree and the backup");
     let mut record = Clone::default();
     for index in 0..tx.journal.units.len() {
@@ -79,13 +80,8 @@ fn ground(trip: &mut Trip, tx: &Tx) -> Result<()> {
         durable::make_dirs(disk, managed.parent(), 0o755).doing(|| format!("making {}", managed.parent().display()))?;
         match &unit.way {
             UnitWay::Exchange { beside, .. } if managed.is_folder() => {
+                // nobody else's until all is in it and hashed: cloning gives it its owner, last
                 disk.mkdir(beside, 0o700).doing(|| format!("making {}", beside.display()))?;
-                // a first install has no live folder to take owner and mode from
-                if disk.meta(&unit.to).doing(|| format!("looking at {}", unit.to.display()))?.is_none() {
-                    let above = disk.meta(managed.parent()).doing(|| format!("looking at {}", managed.parent().display()))?;
-                    let (uid, gid) = above.map_or((0, 0), |m| (m.uid, m.gid));
-                    disk.own_dir(beside, uid, gid, 0o755).doing(|| format!("making {}", beside.display()))?;
-                }
             }
             UnitWay::Exchange { .. } => {}
             UnitWay::PerFile { bases } => {

@@ -159,7 +159,7 @@ fn a_new_file_has_the_mode_asked_for_and_what_was_written() {
         file.write_all(b"two").unwrap();
         file.sync().unwrap();
         let meta = s.meta("f").unwrap();
-        assert_eq!((meta.kind, meta.mode, meta.size, meta.nlink), (Kind::File, 0o666, 7, 1), "{}", s.name);
+        assert_eq!((meta.kind, meta.mode, meta.size, meta.nlink), (Kind::File, 0o644, 7, 1), "{}: not for others to write yet", s.name);
         file.own(meta.uid, meta.gid, 0o4751).unwrap();
         assert_eq!(s.meta("f").unwrap().mode, 0o4751, "{}", s.name);
         s.disk.append(&s.at("f")).unwrap().write_all(b" three").unwrap();
@@ -399,19 +399,47 @@ fn a_link_planted_in_the_middle_of_a_path_is_followed_by_no_verb() {
 }
 
 #[test]
-fn an_anchor_may_be_a_link_and_may_appear_later() {
+fn an_anchor_may_appear_later_and_is_never_reached_through_a_link() {
+    for make in [RealDisk::new, RealDisk::without_openat2] {
+        let scratch = Scratch::new();
+        let (real, anchor) = (scratch.path().join("real"), scratch.path().join("way/anchor"));
+        let disk = make(vec![anchor.clone()]);
+        assert_eq!(disk.meta(&anchor.join("sub/f")).unwrap(), None);
+        std::fs::create_dir_all(anchor.join("sub")).unwrap();
+        disk.create(&anchor.join("sub/f"), 0o644).unwrap();
+        assert_eq!(disk.list(&anchor).unwrap(), ["sub"]);
+        // a link in its place, then one on the way to it, planted while its handle is remembered
+        for planted in [anchor.clone(), scratch.path().join("way")] {
+            std::fs::remove_dir_all(&planted).unwrap();
+            std::fs::create_dir_all(real.join("anchor/sub")).unwrap();
+            std::fs::create_dir_all(real.join("sub")).unwrap();
+            std::os::unix::fs::symlink(&real, &planted).unwrap();
+            let looped = |e: std::io::Error| assert_eq!(Errno::from_io_error(&e), Some(Errno::LOOP));
+            looped(disk.create(&anchor.join("sub/g"), 0o644).err().unwrap());
+            looped(disk.list(&anchor).unwrap_err());
+            looped(disk.sync_dir(&anchor).unwrap_err());
+            looped(disk.sync_fs(&anchor).unwrap_err());
+            looped(disk.mkdir(&anchor.join("h"), 0o755).unwrap_err());
+            assert_eq!(std::fs::read_dir(real.join("sub")).unwrap().count() + std::fs::read_dir(real.join("anchor/sub")).unwrap().count(), 0);
+            std::fs::remove_file(&planted).unwrap();
+            std::fs::create_dir_all(&anchor).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_somebody_put_in_the_place_of_ours_is_given_to_nobody() {
     let scratch = Scratch::new();
-    let (real, anchor) = (scratch.path().join("real"), scratch.path().join("anchor"));
-    let disk = RealDisk::new(vec![anchor.clone()]);
-    assert_eq!(disk.meta(&anchor.join("sub/f")).unwrap(), None);
-    std::fs::create_dir_all(real.join("sub")).unwrap();
-    std::os::unix::fs::symlink(&real, &anchor).unwrap();
-    disk.create(&anchor.join("sub/f"), 0o644).unwrap();
-    assert_eq!(disk.list(&anchor).unwrap(), ["sub"]);
-    disk.sync_dir(&anchor).unwrap();
-    disk.sync_fs(&anchor).unwrap();
-    assert_eq!(disk.meta(&anchor).unwrap().unwrap().kind, Kind::Link);
-    assert!(real.join("sub/f").exists());
+    let disk = RealDisk::new(vec![scratch.path().to_owned()]);
+    let (ours, theirs) = (scratch.path().join("ours"), scratch.path().join("theirs"));
+    disk.mkdir(&ours, 0o700).unwrap();
+    std::fs::create_dir(&theirs).unwrap();
+    disk.own_dir(&ours, 0, 0, 0o700).unwrap();
+    std::fs::rename(&ours, scratch.path().join("away")).unwrap();
+    std::fs::rename(&theirs, &ours).unwrap();
+    let error = disk.own_dir(&ours, 0, 0, 0o711).unwrap_err();
+    assert!(error.to_string().contains("another folder"), "{error}");
+    assert_ne!(disk.meta(&ours).unwrap().unwrap().mode, 0o711);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The door to the file system: the few verbs the trip needs. [`super::real`] is the real one; `sim` (tests) keeps a volatile
 //! and a durable half and loses power wherever a test wants it to. Both pass one contract suite.
 //!
-//! All paths are absolute. No verb follows a symbolic link in the last part of a path, and the real disk follows none at or below
-//! a managed path: a link in the middle of a path there is ELOOP. Errors are Linux's, with its `ErrorKind`s. Nothing is durable before [`Disk::sync_fs`], [`Disk::sync_dir`] or [`NewFile::sync`] returned.
+//! All paths are absolute. No verb follows a symbolic link in the last part of a path, and the real disk follows none on the way to
+//! a managed path or below it: a link in the middle of a path there is ELOOP. Errors are Linux's, with its `ErrorKind`s. Nothing is durable before [`Disk::sync_fs`], [`Disk::sync_dir`] or [`NewFile::sync`] returned.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -82,13 +82,14 @@ pub trait Disk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>>;
     /// Target of a symbolic link.
     fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
-    /// Makes a new file with exactly this mode; it must not exist.
+    /// Makes a new file with this mode, whatever the umask, less what would let others write before it is whole: [`NewFile::own`] gives
+    /// them that. It must not exist.
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn NewFile>>;
     /// Opens a file to write at its end, and makes it (0644, less the umask) if need be.
     fn append(&self, path: &Path) -> io::Result<Box<dyn NewFile>>;
     /// Makes a folder with exactly this mode; it must not exist.
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()>;
-    /// Sets owner and mode of a folder, where they differ.
+    /// Sets owner and mode of a folder that was made through this door, where they differ.
     fn own_dir(&self, path: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()>;
     /// Gives the entry a second name; a symbolic link gets one itself. Not for folders.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -17,6 +17,7 @@ pub mod scratch;
 #[cfg(test)]
 pub mod sim;
 mod volume;
+pub mod way;
 
 pub use clock::Clock;
 pub use disk::{Disk, Kind, Meta};

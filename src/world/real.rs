@@ -7,6 +7,8 @@
 //! Limits: an I/O error that the kernel met before [`Disk::sync_fs`] opened its handle is reported by Linux 5.8 and later only;
 //! who seals a tree reads it back.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -25,6 +27,8 @@ use super::volume;
 #[derive(Debug)]
 pub struct RealDisk {
     resolver: Resolver,
+    /// Folders that were made through this door, by device and inode: only these change owner.
+    made: RefCell<HashSet<(u64, u64)>>,
 }
 
 /// Opened for reading: never through a link, never waiting for the other end of a pipe.
@@ -33,16 +37,16 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLO
 const FOLDER: OFlags = READ.union(OFlags::DIRECTORY);
 
 impl RealDisk {
-    /// A disk that follows no symbolic link below any of these folders. An anchor itself is resolved as usual, so that
-    /// `/var/www` may well be a link to a bigger disk; it need not exist yet. Of nested anchors the longest counts.
+    /// A disk that follows no symbolic link on the way to these folders nor below them: links of root's on the way were followed
+    /// before, by [`super::way::follow`]. An anchor need not exist yet. Of nested anchors the longest counts.
     pub fn new(anchors: Vec<PathBuf>) -> Self {
-        RealDisk { resolver: Resolver::new(anchors) }
+        RealDisk { resolver: Resolver::new(anchors), made: RefCell::default() }
     }
 
     /// The same without `openat2`, as on a kernel before 5.6.
     #[cfg(test)]
     pub fn without_openat2(anchors: Vec<PathBuf>) -> Self {
-        RealDisk { resolver: Resolver::new(anchors).walking() }
+        RealDisk { resolver: Resolver::new(anchors).walking(), made: RefCell::default() }
     }
 
     fn open_at(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
@@ -92,6 +96,8 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn NewFile>> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // who could open it for writing now could change it after it was hashed
+        let mode = mode & NOT_OTHERS;
         let fd = self.open_at(path, flags, mode)?;
         set_mode(&fd, mode, false)?;
         Ok(Box::new(RealFile(File::from(fd))))
@@ -104,11 +110,20 @@ impl Disk for RealDisk {
 
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.resolver.at(path, |dir, name| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)))?;
-        set_mode(&self.open_at(path, FOLDER, 0)?, mode, false)
+        let dir = self.open_at(path, FOLDER, 0)?;
+        self.made.borrow_mut().insert(just_made(&dir)?);
+        set_mode(&dir, mode, false)
     }
 
     fn own_dir(&self, path: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-        own(&self.open_dir(path)?, uid, gid, mode)
+        let dir = self.open_dir(path)?;
+        let stat = rustix::fs::fstat(&dir)?;
+        // whoever may rename here could put another folder of root's in its place, and would be given that
+        let differs = (stat.st_uid, stat.st_gid) != (uid, gid) || Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777 != mode & 0o7777;
+        if differs && !self.made.borrow().contains(&identity(&stat)) && volume::of(&dir)?.exchanges {
+            return Err(replaced());
+        }
+        own(&dir, uid, gid, mode)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -194,6 +209,32 @@ impl NewFile for RealFile {
     fn sync(&mut self) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::fsync(&self.0))?)
     }
+}
+
+/// A new file is nobody else's to write until it gets its owner.
+const NOT_OTHERS: u32 = 0o7755;
+
+fn replaced() -> io::Error {
+    io::Error::other("somebody put another folder in the place of the one that was made there")
+}
+
+/// The identity of a folder that this process made an instant ago. Where others may rename, it may be another one: a folder of ours is
+/// empty, and taking an empty one of root's for it harms nobody.
+fn just_made(dir: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(dir)?;
+    if rustix::process::geteuid().is_root() {
+        let foreign = stat.st_uid != 0 && volume::of(dir)?.has_modes;
+        let mut entries = rustix::fs::Dir::read_from(dir)?;
+        if foreign || entries.any(|e| e.is_ok_and(|e| !matches!(e.file_name().to_bytes(), b"." | b".."))) {
+            return Err(replaced());
+        }
+    }
+    Ok(identity(&stat))
+}
+
+#[allow(clippy::unnecessary_cast)] // the widths of these fields differ between architectures
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 /// Owner first: a change of owner clears bits of the mode. Nothing is called that would change nothing, so that a run without root

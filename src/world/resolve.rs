@@ -1,5 +1,6 @@
-//! From a path to an opened parent folder and a last part. Below an anchor no symbolic link is followed: `openat2` is told so, and
-//! on a kernel without it (before 5.6) we walk part by part.
+//! From a path to an opened parent folder and a last part. An anchor is a path whose links were followed before ([`way::follow`]); from then
+//! on none is, neither on the way to it nor below it: `openat2` is told so, and on a kernel without it (before 5.6) we walk part by part.
+//! On the way to any other path, to our own folders that is, links of root's are followed.
 //!
 //! Opened parents are remembered, because 450 files in one folder should not cost 450 walks. A remembered handle follows its folder when that
 //! is renamed, so it is forgotten at every rename, exchange and removal of ours, at every listing and sync (what others may have moved
@@ -12,8 +13,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
+
+use super::way::{self, Astray};
 
 const PARENT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -67,7 +70,7 @@ impl Resolver {
         })
     }
 
-    /// Like [`Resolver::at`] for calls that open what lies there: an anchor may be a link itself, it was named by whoever configured it.
+    /// Like [`Resolver::at`] for calls that open what lies there: an anchor may be opened already.
     pub(super) fn at_anchor<T>(&self, path: &Path, f: impl Fn(BorrowedFd<'_>, &OsStr) -> rustix::io::Result<T>) -> io::Result<T> {
         match self.anchors.iter().find(|a| a.path == path) {
             None => self.at(path, f),
@@ -105,14 +108,14 @@ impl Resolver {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path must be absolute and without `..`"));
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok((Rc::new(open_plain(path)?), OsStr::new(".")));
+            return Ok((Rc::new(way::open(path)?), OsStr::new(".")));
         };
         if let Some(at) = self.parents.borrow().iter().position(|(p, _)| p == parent) {
             self.stale.set(true);
             return Ok((self.parents.borrow()[at].1.clone(), name));
         }
         let fd = match self.anchors.iter().find(|a| parent.starts_with(&a.path)) {
-            None => Rc::new(open_plain(parent)?),
+            None => Rc::new(open_own(parent)?),
             Some(anchor) => {
                 let top = self.open_anchor(anchor)?;
                 let below = parent.strip_prefix(&anchor.path).expect("the parent starts with its anchor");
@@ -130,7 +133,8 @@ impl Resolver {
             self.stale.set(true);
             return Ok(fd.clone());
         }
-        let fd = Rc::new(open_plain(&anchor.path)?);
+        // every time through no link: where it was opened first, somebody may have put one since
+        let fd = Rc::new(if self.walk.get() { way::walk_from_root(&anchor.path)? } else { way::open(&anchor.path)? });
         *anchor.fd.borrow_mut() = Some(fd.clone());
         Ok(fd)
     }
@@ -145,26 +149,21 @@ impl Resolver {
                 other => return Ok(other?),
             }
         }
-        walk(top, below)
+        way::walk(top, below)
     }
 }
 
-fn open_plain(path: &Path) -> io::Result<OwnedFd> {
-    Ok(retry_on_intr(|| rustix::fs::openat(CWD, path, PARENT, Mode::empty()))?)
-}
-
-/// What `openat2` would do, with its errors: a link on the way is ELOOP.
-fn walk(top: &OwnedFd, below: &Path) -> io::Result<OwnedFd> {
-    let mut dir = top.try_clone()?;
-    for part in below {
-        dir = match retry_on_intr(|| rustix::fs::openat(&dir, part, PARENT | OFlags::NOFOLLOW, Mode::empty())) {
-            Err(Errno::NOTDIR) => {
-                let stat = retry_on_intr(|| rustix::fs::statat(&dir, part, AtFlags::SYMLINK_NOFOLLOW))?;
-                let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-                return Err(if link { Errno::LOOP } else { Errno::NOTDIR }.into());
+/// A folder of our own: what root put on the way is followed, also where it was put a moment ago.
+fn open_own(path: &Path) -> io::Result<OwnedFd> {
+    match way::open(path) {
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => {
+            let careful = rustix::process::geteuid().is_root();
+            match way::follow(path, careful) {
+                Ok(real) => way::open(&real),
+                Err(Astray::Failed(_, e)) => Err(e),
+                Err(foreign) => Err(io::Error::other(foreign)),
             }
-            other => other?,
-        };
+        }
+        other => other,
     }
-    Ok(dir)
 }

@@ -83,7 +83,7 @@ fn changing(log: &str, root: &Path) -> Vec<Call> {
             continue;
         }
         let result = line.rsplit(" = ").next().and_then(|r| r.split(' ').next()?.parse().ok()).unwrap_or(0);
-        calls.push(Call { name: name.to_owned(), n, text: line.replace(root, "").chars().take(160).collect(), result });
+        calls.push(Call { name: name.to_owned(), n, text: line.replace(root, "").chars().take(300).collect(), result });
     }
     calls
 }

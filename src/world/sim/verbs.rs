@@ -192,7 +192,7 @@ impl Disk for SimDisk {
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn NewFile>> {
         let mut state = self.turn()?;
         let entry = state.entry(path)?;
-        let id = state.made(&entry, mode, Body::File)?;
+        let id = state.made(&entry, mode & 0o7755, Body::File)?;
         Ok(self.file(entry.vol, id))
     }
 
