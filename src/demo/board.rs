@@ -9,9 +9,6 @@ use super::{control, releases};
 use crate::error::{Doing, Error, Result};
 use crate::publish::keygen;
 
-/// Whether the board takes signed releases only. Its releases are signed and it has the key either way.
-const REQUIRE_SIGNATURES: bool = false;
-
 /// Makes the board; tells the ports on which its dashboard and the updater's API will answer.
 ///
 /// # Errors
@@ -54,7 +51,7 @@ gitea = "http://127.0.0.1:{gitea}"   # the demo's own server
 repo = "{repo}"
 
 [trust]
-required = {REQUIRE_SIGNATURES}                     # the maintainer's key is in etc/pikit/keys
+required = true                      # the maintainer's key is in etc/pikit/keys
 
 [[managed]]
 from = "pikit-web/"
@@ -114,6 +111,6 @@ mod tests {
         assert_eq!(settings.services.control[0], "/opt/\"odd\" place/pikit\\updater");
         assert_eq!(settings.managed.len(), 2);
         assert_eq!(settings.managed[0].to, Path::new("/tmp/x/board/var/www/pikit-web"));
-        assert_eq!(settings.doubts.len(), usize::from(!REQUIRE_SIGNATURES), "{:?}", settings.doubts);
+        assert!(settings.doubts.is_empty(), "{:?}", settings.doubts);
     }
 }

@@ -1,8 +1,8 @@
 //! `demo`: the whole story on any machine, without root and without a network. In one folder lie the sample product's releases, a server
 //! that speaks Gitea's API, and a sandbox board with a dashboard that really runs; the updater that works on it is the real one.
 //!
-//! Nothing outlives the demo: the dashboard ends when the demo's lock on its folder does, however the demo ended. What it does not show is
-//! signatures (`trust.required` is false), systemd, whose place [`control()`] takes, and nginx, whose place `front` takes.
+//! Nothing outlives the demo: the dashboard ends when the demo's lock on its folder does, however the demo ended. Its releases are signed
+//! with a key of its own. What it does not show is systemd, whose place [`control()`] takes, and nginx, whose place `front` takes.
 
 mod api;
 mod board;

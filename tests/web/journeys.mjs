@@ -475,7 +475,9 @@ describe("journeys", { concurrency: 2 }, () => {
     await says(page, /not enough space|cannot be installed here/);
     await look(page, "disk-full-checked");
 
-    demo.edit([[/min_free = "9000GiB"/, 'min_free = "1MiB"'], [/required = false/, "required = true"]]);
+    demo.edit([[/min_free = "9000GiB"/, 'min_free = "1MiB"']]);
+    // somebody else's key in the place of the maintainer's
+    writeFileSync(`${demo.board}/etc/pikit/keys/pikit.pub`, "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n");
     await button(page, "Check").and(page.locator(":not([aria-disabled])")).waitFor();
     await button(page, "Check").click();
     await says(page, "The release is not signed by a key this board trusts");
