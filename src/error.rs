@@ -79,6 +79,10 @@ impl Error {
         }
         line
     }
+    /// The same once more, its causes in its message.
+    pub fn again(&self) -> Error {
+        Error { code: self.code, phase: self.phase, hint: self.hint.clone(), message: self.message(), cause: None }
+    }
     /// The operating system's error below this one, if that is what it was.
     pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
         self.cause.as_ref()?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)

@@ -119,7 +119,7 @@ fn help_leads_with_examples_and_goes_to_stdout() {
     assert_eq!(code(&help), 0);
     let text = out(&help);
     assert!(text.find("Examples:").unwrap() < text.find("Usage:").unwrap(), "{text}");
-    for later in ["keygen", "publish", "request"] {
+    for later in ["publish", "request", "fetcher"] {
         assert!(!text.contains(&format!("\n  {later}")), "{later} is not there yet");
     }
     assert!(!out(&program().args(["demo", "--help"]).output().unwrap()).contains("control"));

@@ -167,14 +167,22 @@ fn nor_does_one_in_a_folder_that_goes_file_by_file() {
 
 /// Of every staged file: made anew, for nobody else to write; and given its owner and mode after its last byte.
 fn staged_with_care(board: &Board) {
-    let modes = "[modes]\n\"api.py\" = \"0666\"\n\"web/index.html\" = \"0666\"\n\"web/js/new.js\" = \"0777\"\n";
+    // more than a recipe may say, and what a manifest can
+    let modes = [("api.py", "0666"), ("web/index.html", "0666"), ("web/js/new.js", "0777")];
     // the same content twice: the second is copied from the first
     let twins = |n: &'static str| [("web/index.html", n), ("web/twin.html", n), ("web/js/new.js", "new"), ("api.py", n)];
     for path in ["srv", "usr/bin"] {
         chown(board.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
     }
     for (version, content) in [("1.0.0", "first"), ("1.1.0", "second")] {
-        release::pack_into(&board.path("src"), version, &twins(content), modes);
+        release::pack_into(&board.path("src"), version, &twins(content), "");
+        support::maintainer::edit(&board.path("src").join(version), |manifest| {
+            for file in manifest["files"].as_array_mut().unwrap() {
+                if let Some((_, mode)) = modes.iter().find(|(path, _)| file["path"] == *path) {
+                    file["mode"] = (*mode).into();
+                }
+            }
+        });
         let (ran, calls) = strace::list(board, &["apply", "-y"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         let (ran_back, back) = if version == "1.1.0" { strace::list(board, &["rollback", "-y"]) } else { (ran, Vec::new()) };

@@ -84,7 +84,8 @@ impl Kind {
 
     /// Longest frame of it, bytes.
     pub fn most(self) -> usize {
-        let all_steps = STEPS_MAX * 2 * (TEXT_MAX + 4);
+        // they came out of a manifest
+        let all_steps = MANIFEST + STEPS_MAX * 8;
         match self {
             Kind::Limit | Kind::End | Kind::UnpackThis => 8,
             Kind::Bytes => CHUNK + 8,

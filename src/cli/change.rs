@@ -33,6 +33,7 @@ pub fn apply(globals: &Globals, voice: &Voice, asked: &Apply) -> Result<u8> {
         allow_downgrade: asked.allow_downgrade,
         force: asked.force,
         require_manifest: asked.require_manifest,
+        repair: false,
         automatic: false,
     };
     let board = if asked.dry_run { Board::to_look(globals)? } else { Board::to_change(globals)? };

@@ -10,6 +10,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::earlier::{self, Earlier};
+pub use super::keys::{Keys, SignedStep};
 use super::{Digest, ReleasePath, Step};
 
 /// Largest manifest that is read, bytes.
@@ -169,32 +170,6 @@ pub struct Recall {
     pub max_version: Version,
 }
 
-/// Which keys sign, and how many of them must. One step of them is a document that is signed by itself ([`SignedStep`]).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keys {
-    /// Counts the changes; the keys a device was set up with are version 1.
-    pub version: u64,
-    /// Public keys as minisign writes them, the line that begins with `RW`.
-    pub keys: Vec<String>,
-    /// How many of them must sign.
-    pub threshold: usize,
-    /// Whose releases they sign, so that a step of one product is none of another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub product: Option<String>,
-    /// Every change since the first, oldest first: in a manifest, so that a device that slept through some of them still arrives.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<SignedStep>,
-}
-
-/// One change of the keys: a [`Keys`] without steps, as it was signed by the keys before it and by those it names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedStep {
-    /// The exact text that was signed.
-    pub signed: String,
-    /// minisign signatures of it, one after the other.
-    pub signatures: String,
-}
-
 /// The archive that holds the contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleInfo {
@@ -282,12 +257,6 @@ impl Manifest {
     pub fn listing(&self, arch: &str) -> Listing {
         let here = self.files.iter().filter(|f| f.arch.as_deref().is_none_or(|a| a == arch));
         here.map(|f| (f.path.clone(), f.clone())).collect()
-    }
-
-    /// Digest of everything but what may change when a published release is signed again: until when it is offered, and the keys.
-    pub fn identity(&self) -> Digest {
-        let same = Manifest { expires: None, trust: None, ..self.clone() };
-        Digest::of(&serde_json::to_vec(&same).expect("a manifest is plain data"))
     }
 
     /// Digest of the file list: what a release *is*, whoever signed it and however often. Quarantine goes by it.

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use semver::Version;
 
 use super::archive::{Input, Opener};
@@ -17,6 +19,8 @@ use crate::release::{Manifest, manifest};
 
 /// Subfolders that are looked into.
 const FOLDERS_MAX: usize = 1000;
+/// Bytes of manifests that are held at once: of whoever wrote that stick nothing is known yet.
+const LOOK_MAX: u64 = 64 << 20;
 
 /// The source.
 pub struct Folder<'a> {
@@ -49,7 +53,7 @@ impl<'a> Folder<'a> {
     }
 
     /// All manifests that are there, and what is wrong with others.
-    fn look(&self) -> Result<Vec<Found>> {
+    fn look(&self) -> Result<(Vec<Found>, Vec<Error>)> {
         let listed = std::fs::read_dir(&self.dir);
         let listed = listed.map_err(|e| {
             Error::source_failed(format!("opening {}", self.dir.display())).because(e).hint("is the stick plugged in and mounted? `lsblk` shows it")
@@ -57,15 +61,23 @@ impl<'a> Folder<'a> {
         let mut folders: Vec<PathBuf> = listed.flatten().map(|e| e.path()).filter(|p| p.is_dir()).take(FOLDERS_MAX).collect();
         folders.sort();
         folders.insert(0, self.dir.clone());
-        let mut found = Vec::new();
+        let (mut found, mut wrong, mut room) = (Vec::new(), Vec::new(), LOOK_MAX);
         for dir in folders {
             let path = dir.join(manifest::NAME);
-            let Some(bytes) = read_small(&path, manifest::SIZE_MAX)? else { continue };
-            let signature = read_small(&dir.join(manifest::SIGNATURE_NAME), SIGNATURE_MAX)?;
+            let (bytes, signature) = match (read_small(&path, manifest::SIZE_MAX.min(room)), read_small(&dir.join(manifest::SIGNATURE_NAME), SIGNATURE_MAX)) {
+                (Ok(None), _) => continue,
+                (Ok(Some(bytes)), Ok(signature)) => (bytes, signature),
+                // one that cannot be read is no reason to have none
+                (Err(e), _) | (_, Err(e)) => {
+                    wrong.push(e);
+                    continue;
+                }
+            };
+            room -= bytes.len() as u64;
             let steps = if steps::likely(&bytes) { self.opener.steps(&bytes)? } else { Vec::new() };
             found.push(Found { dir, name: path.display().to_string(), bytes, signature, steps });
         }
-        Ok(found)
+        Ok((found, wrong))
     }
 
     fn offer(&self, found: &Found, manifest: Manifest) -> Result<Offer> {
@@ -90,12 +102,12 @@ impl Source for Folder<'_> {
     /// Which is the highest is only known once all were shown; so all are shown twice, and what the first round says of other releases
     /// (a recall) is known in the second.
     fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, _: &mut Memory) -> Result<Option<Offer>> {
-        let found = self.look()?;
-        if found.is_empty() && *wanted == Wanted::Best {
+        let (found, mut wrong) = self.look()?;
+        if found.is_empty() && wrong.is_empty() && *wanted == Wanted::Best {
             let hint = "a release is manifest.json and its bundle, side by side, here or one folder down";
             return Err(Error::source_failed(format!("{} holds no {}", self.name(), manifest::NAME)).hint(hint));
         }
-        let (mut known, mut wrong): (Vec<(Version, &Found)>, Vec<Error>) = (Vec::new(), Vec::new());
+        let mut known: Vec<(Version, &Found)> = Vec::new();
         for found in &found {
             match judge.judge(&found.shown(true))? {
                 Verdict::Take(manifest) => known.push((manifest.version, found)),
@@ -165,18 +177,21 @@ fn open(path: &Path, from: u64, validator: Option<&str>) -> Result<(File, Start)
     Ok((file, Start { start, total: Some(meta.len()), validator: Some(state) }))
 }
 
-/// A small file; `None` when there is none.
+/// A small file; `None` when there is none. What is opened is what is looked at, and a pipe in its place holds up nobody.
 fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.is_file() && meta.len() <= limit => {}
-        Ok(meta) if meta.is_file() => {
-            return Err(Error::verification(format!("{} has {} bytes, {limit} is the most that is read", path.display(), meta.len())));
-        }
-        Ok(_) => return Err(Error::verification(format!("{} is not a file", path.display()))),
+    let reading = || format!("reading {}", path.display());
+    let file = match File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path) {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(e) => return Err(e).doing(|| format!("reading {}", path.display())),
+        opened => opened.doing(reading)?,
+    };
+    let meta = file.metadata().doing(reading)?;
+    if !meta.is_file() {
+        return Err(Error::verification(format!("{} is not a file", path.display())));
     }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|f| f.take(limit).read_to_end(&mut bytes)).doing(|| format!("reading {}", path.display()))?;
+    file.take(limit + 1).read_to_end(&mut bytes).doing(reading)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::verification(format!("{} has {} bytes, {limit} is the most that is read", path.display(), meta.len())));
+    }
     Ok(Some(bytes))
 }

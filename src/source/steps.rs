@@ -4,9 +4,8 @@
 use serde::Deserialize;
 
 use crate::release::manifest::SignedStep;
+pub use crate::release::steps::STEPS_MAX;
 
-/// Most steps that are looked at, and bytes of each text.
-pub const STEPS_MAX: usize = 64;
 /// Largest text of a step, bytes.
 pub const TEXT_MAX: usize = 64 << 10;
 

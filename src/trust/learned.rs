@@ -50,6 +50,46 @@ pub struct Recalled {
     pub max_version: Version,
     /// When that was said: what is released later is good again.
     pub released: DateTime<Utc>,
+    /// The keys that signed it: it counts as long as one of them is trusted.
+    #[serde(default)]
+    pub signers: Vec<KeyId>,
+}
+
+/// A manifest whose signatures hold, and what is known of it beside what it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Offered<'m> {
+    /// The manifest.
+    pub manifest: &'m Manifest,
+    /// What it is, but for what may change when it is signed again: [`identity`] of its bytes.
+    pub identity: Digest,
+    /// Who signed it.
+    pub signed: &'m [Signed],
+    /// Whether it is for this device: only then it may take others back.
+    pub fits: bool,
+    /// A person asked for an older release in so many words.
+    pub lower: bool,
+}
+
+/// What is known of this device.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'d> {
+    /// The channel it follows.
+    pub channel: &'d str,
+    /// The keys it trusts.
+    pub keys: &'d [PublicKey],
+    /// What time it is, as far as that can be told.
+    pub time: Time,
+}
+
+/// Digest of everything in a manifest but what may change when a published release is signed again: until when it is offered, and the
+/// keys. Of the JSON and not of what this updater reads of it: a later one, which reads more, must find the same.
+pub fn identity(bytes: &[u8]) -> Digest {
+    let mut all: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if let Some(keys) = all.as_object_mut() {
+        keys.remove("expires");
+        keys.remove("trust");
+    }
+    Digest::of(all.to_string().as_bytes())
 }
 
 /// Why a manifest that the right keys signed is refused all the same.
@@ -71,36 +111,44 @@ pub enum Refusal {
 impl Learned {
     /// Whether the floor counts: for this channel, and as long as one of its signers is trusted.
     pub fn floor_for(&self, channel: &str, keys: &[PublicKey]) -> Option<&Floor> {
-        self.floor.as_ref().filter(|f| f.channel == channel && trusted(f, keys))
+        self.floor.as_ref().filter(|f| f.channel == channel && trusted(&f.signers, keys))
     }
 
     /// Forgets what only keys told that are trusted no more.
     pub fn retire(&mut self, keys: &[PublicKey]) {
-        if self.floor.as_ref().is_some_and(|f| !trusted(f, keys)) {
-            *self = Learned::default();
+        let floor = self.floor.take_if(|f| !trusted(&f.signers, keys));
+        let recalled = self.recalled.take_if(|r| !trusted(&r.signers, keys));
+        if floor.is_some() || recalled.is_some() {
+            self.forget_dates();
         }
     }
 
+    /// Forgets dates: who told them is not kept, and it may have been a key that is gone.
+    pub fn forget_dates(&mut self) {
+        (self.newest, self.time) = (None, None);
+    }
+
     /// Weighs a manifest whose signatures hold. A recall is learned here, before the floor is looked at; everything else by
-    /// [`Learned::accept`]. `lower`: a person asked for an older release in so many words.
+    /// [`Learned::accept`].
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn weigh(&mut self, manifest: &Manifest, channel: &str, keys: &[PublicKey], time: &Time, lower: bool) -> Result<(), Refusal> {
+    pub fn weigh(&mut self, offered: &Offered, device: &Standing) -> Result<(), Refusal> {
+        let manifest = offered.manifest;
         let version = manifest.version.clone();
-        if let (Expiry::Expired(now), Some(expires)) = (time.expiry(manifest.expires), manifest.expires) {
+        if let (Expiry::Expired(now), Some(expires)) = (device.time.expiry(manifest.expires), manifest.expires) {
             return Err(Refusal::Expired { version, expires, now });
         }
-        self.heed_recall(manifest, time);
+        self.heed_recall(offered, device);
         if let Some(recalled) = self.recalled.as_ref().filter(|r| r.concerns(&version, manifest.released)) {
             return Err(Refusal::Recalled { version, max_version: recalled.max_version.clone() });
         }
-        let Some(floor) = self.floor_for(channel, keys).filter(|_| !lower) else { return Ok(()) };
+        let Some(floor) = self.floor_for(device.channel, device.keys).filter(|_| !offered.lower) else { return Ok(()) };
         if version < floor.version {
             return Err(Refusal::Older { version, seen: floor.version.clone() });
         }
         if version == floor.version {
-            if floor.identity.is_some_and(|known| known != manifest.identity()) {
+            if floor.identity.is_some_and(|known| known != offered.identity) {
                 return Err(Refusal::Changed { version });
             }
             if let Some(seen) = floor.expires.filter(|seen| manifest.expires.is_some_and(|e| e < *seen)) {
@@ -110,35 +158,45 @@ impl Learned {
         Ok(())
     }
 
-    /// A recall counts if it is certainly unexpired and was said after everything that was seen: a replayed one does nothing.
-    fn heed_recall(&mut self, manifest: &Manifest, time: &Time) {
-        let (Some(recall), Some(released)) = (&manifest.recall, manifest.released) else { return };
-        if time.expiry(manifest.expires) != Expiry::Valid || self.newest.is_some_and(|newest| released <= newest) {
-            return;
-        }
+    /// A recall counts if it is for this device, certainly unexpired, not dated in the future, and was said after everything that was
+    /// seen: a replayed one does nothing. One that takes itself back says nothing.
+    fn heed_recall(&mut self, offered: &Offered, device: &Standing) {
+        let Some((max_version, released)) = self.heard(offered, device) else { return };
         self.newest = Some(released);
-        if let Some(floor) = self.floor.as_mut().filter(|f| f.version > recall.max_version) {
-            (floor.version, floor.identity, floor.expires) = (recall.max_version.clone(), None, None);
+        let version = &offered.manifest.version;
+        if let Some(floor) = self.floor.as_mut().filter(|f| f.version >= *version) {
+            // down to the release that says so; said anew, its other date is no other release
+            (floor.version, floor.identity, floor.expires) = (version.clone(), None, None);
         }
-        // the same version, said anew: its other date is no other release
-        if let Some(floor) = self.floor.as_mut().filter(|f| f.version == manifest.version) {
-            (floor.identity, floor.expires) = (None, None);
-        }
-        self.recalled = Some(Recalled { max_version: recall.max_version.clone(), released });
+        let signers = offered.signed.iter().map(|s| s.key).collect();
+        self.recalled = Some(Recalled { max_version, released, signers });
     }
 
-    /// Remembers a release that this device may install.
-    pub fn accept(&mut self, manifest: &Manifest, signed: &[Signed], channel: &str, keys: &[PublicKey]) {
-        self.newest = self.newest.max(manifest.released);
-        if self.floor_for(channel, keys).is_some_and(|f| f.version > manifest.version) {
+    fn heard(&self, offered: &Offered, device: &Standing) -> Option<(Version, DateTime<Utc>)> {
+        let manifest = offered.manifest;
+        let (recall, released) = (manifest.recall.as_ref()?, manifest.released?);
+        let timely = device.time.expiry(manifest.expires) == Expiry::Valid && device.time.may_be(released);
+        let news = self.newest.is_none_or(|newest| released > newest);
+        (offered.fits && timely && news && manifest.version <= recall.max_version).then(|| (recall.max_version.clone(), released))
+    }
+
+    /// Remembers a release that this device may install, and that is there to be installed.
+    pub fn accept(&mut self, offered: &Offered, device: &Standing) {
+        let manifest = offered.manifest;
+        // a recall that was not heeded yet, because the clock is not set, must be news when it is
+        let heeded = manifest.recall.is_none() || self.recalled.as_ref().is_some_and(|r| Some(r.released) == manifest.released);
+        if heeded && manifest.released.is_some_and(|released| device.time.may_be(released)) {
+            self.newest = self.newest.max(manifest.released);
+        }
+        if self.floor_for(device.channel, device.keys).is_some_and(|f| f.version > manifest.version) {
             return;
         }
         self.floor = Some(Floor {
             version: manifest.version.clone(),
-            identity: Some(manifest.identity()),
+            identity: Some(offered.identity),
             expires: manifest.expires,
-            signers: signed.iter().map(|s| s.key).collect(),
-            channel: channel.to_owned(),
+            signers: offered.signed.iter().map(|s| s.key).collect(),
+            channel: device.channel.to_owned(),
         });
     }
 
@@ -154,8 +212,8 @@ impl Recalled {
     }
 }
 
-fn trusted(floor: &Floor, keys: &[PublicKey]) -> bool {
-    keys.iter().any(|key| floor.signers.contains(&key.id()))
+fn trusted(signers: &[KeyId], keys: &[PublicKey]) -> bool {
+    keys.iter().any(|key| signers.contains(&key.id()))
 }
 
 impl Refusal {

@@ -6,5 +6,5 @@
 pub mod learned;
 pub mod time;
 
-pub use learned::{Floor, Learned, Recalled, Refusal};
+pub use learned::{Floor, Learned, Offered, Recalled, Refusal, Standing, identity};
 pub use time::{Expiry, Sync, Time};

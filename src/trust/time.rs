@@ -60,12 +60,16 @@ impl Time {
             (false, _) => Expiry::CannotTell,
         }
     }
+    /// Whether something can have been made then: with a set clock, not in the future.
+    pub fn may_be(&self, made: DateTime<Utc>) -> bool {
+        !self.is_set() || made <= self.now + TimeDelta::days(1)
+    }
     /// The time to remember, if it is another one. A confirmed clock corrects what was remembered, in both directions: one boot in 2038
     /// must not freeze a board for ever. `signed` is when something was made that the right keys signed.
     pub fn learn(&self, signed: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let new = match self.sync {
             Sync::Confirmed => Some(self.now),
-            Sync::Pending | Sync::Untold => signed.max(self.known),
+            Sync::Pending | Sync::Untold => signed.filter(|signed| self.may_be(*signed)).max(self.known),
         };
         match (new, self.known) {
             (Some(new), Some(known)) if (new - known).abs() < WORTH_WRITING => None,

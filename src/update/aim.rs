@@ -32,6 +32,8 @@ pub struct Request {
     pub force: bool,
     /// The only manifest that may be installed.
     pub require_manifest: Option<Digest>,
+    /// It is the installed release that is asked for, to put back what drifted.
+    pub repair: bool,
     /// Nobody sits in front of it: what a person would have to be asked about waits.
     pub automatic: bool,
 }
@@ -39,7 +41,16 @@ pub struct Request {
 impl Default for Request {
     /// The best release, with nothing special about it.
     fn default() -> Self {
-        Request { wanted: Wanted::Best, dry_run: false, download_only: false, allow_downgrade: false, force: false, require_manifest: None, automatic: false }
+        Request {
+            wanted: Wanted::Best,
+            dry_run: false,
+            download_only: false,
+            allow_downgrade: false,
+            force: false,
+            require_manifest: None,
+            repair: false,
+            automatic: false,
+        }
     }
 }
 

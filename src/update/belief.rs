@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use semver::Version;
 
 use super::Trip;
@@ -16,7 +17,7 @@ use crate::release::{Digest, Manifest, PublicKey, steps};
 use crate::source::Offer;
 use crate::state::Ledger;
 use crate::state::trust::Adopted;
-use crate::trust::{Expiry, Sync, Time};
+use crate::trust::{Expiry, Offered, Refusal, Standing, Sync, Time};
 use crate::world::{Disk, World, durable};
 
 /// Largest key file that is read, bytes.
@@ -66,8 +67,10 @@ impl Belief {
         let ledger = Ledger::load(disk, layout)?;
         let (in_folder, troubles) = read_folder(disk, &settings.trust.keys);
         let folder = folder_digest(&in_folder, settings.trust.threshold);
-        let adopted = ledger.keys.as_ref().filter(|a| a.folder == folder).and_then(key_set);
+        // a folder that cannot be read whole says nothing: neither that a person changed it, nor whose releases to believe
+        let adopted = ledger.keys.as_ref().filter(|a| a.folder == folder && troubles.is_empty()).and_then(key_set);
         let by_hand = || match in_folder.is_empty() {
+            _ if !troubles.is_empty() => Err(troubles.join("; ")),
             true => Err(format!("there is no public key in {}", settings.trust.keys.display())),
             false => KeySet::new(1, in_folder.clone(), settings.trust.threshold).map_err(|e| format!("{}: {e}", settings.trust.keys.display())),
         };
@@ -84,7 +87,7 @@ impl Belief {
             channel: settings.channel.clone(),
             folder,
         };
-        if !belief.adopted {
+        if !belief.adopted && belief.keys.is_ok() {
             belief.ledger.keys = None;
         }
         belief.retire();
@@ -141,25 +144,31 @@ impl Belief {
         let named = set.named(None);
         self.ledger.keys = Some(Adopted { version: named.version, keys: named.keys, threshold: named.threshold, folder: self.folder });
         (self.keys, self.adopted) = (Ok(set), true);
+        self.ledger.learned.forget_dates();
         self.retire();
     }
 
-    /// Weighs a manifest whose signatures hold. `lower`: a person asked for an older release in so many words.
+    /// Weighs a manifest whose signatures hold.
     ///
     /// # Errors
     /// It has expired, is older than what was seen, was taken back, or is another release than was offered under its version.
-    pub fn weigh(&mut self, manifest: &Manifest, lower: bool) -> Result<()> {
+    pub fn weigh(&mut self, offered: &Offered) -> Result<(), Refusal> {
         // without signatures there is nobody to hold to what was said before
-        let lower = lower || !self.required;
+        let offered = Offered { lower: offered.lower || !self.required, ..*offered };
         let trusted = self.trusted().to_vec();
-        self.ledger.learned.weigh(manifest, &self.channel, &trusted, &self.time, lower).map_err(|refusal| refusal.error())
+        self.ledger.learned.weigh(&offered, &Standing { channel: &self.channel, keys: &trusted, time: self.time })
     }
 
     /// Remembers a release that this device may install.
-    pub fn accept(&mut self, manifest: &Manifest, signed: &[Signed]) {
+    pub fn accept(&mut self, offered: &Offered) {
         let trusted = self.trusted().to_vec();
-        self.ledger.learned.accept(manifest, signed, &self.channel, &trusted);
-        if let Some(time) = self.time.learn(manifest.released) {
+        self.ledger.learned.accept(offered, &Standing { channel: &self.channel, keys: &trusted, time: self.time });
+        self.learn_time(offered.manifest.released);
+    }
+
+    /// Remembers what time it is at least: a confirmed clock corrects what was remembered, also when nothing is offered.
+    pub fn learn_time(&mut self, signed: Option<DateTime<Utc>>) {
+        if let Some(time) = self.time.learn(signed) {
             self.ledger.learned.time = Some(time);
         }
     }
@@ -202,7 +211,7 @@ pub fn sync(disk: &dyn Disk, layout: &Layout) -> Sync {
     }
 }
 
-/// The keys in the folder, sorted and each once, and what is wrong with it. What cannot be read counts for nothing, which is the safe side.
+/// The keys in the folder, sorted and each once, and what is wrong with it.
 fn read_folder(disk: &dyn Disk, folder: &Path) -> (Vec<PublicKey>, Vec<String>) {
     let (mut keys, mut troubles) = (Vec::<PublicKey>::new(), Vec::new());
     let names = match disk.list(folder) {

@@ -17,6 +17,9 @@ use crate::source::{BundleRef, Candidate, Judge, Memory, Offer, SIGNATURE_MAX, S
 use crate::state::status::{self, Available};
 use crate::world::durable;
 
+/// Largest memory of a source that is kept, bytes: whoever reads for us may be taken over.
+const MEMORY_MAX: u64 = 16 << 20;
+
 #[derive(Default, Serialize, Deserialize)]
 struct Remembered {
     source: String,
@@ -30,8 +33,8 @@ struct Remembered {
 pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: &Installed) -> Result<Option<Believed>> {
     let wanted = &request.wanted;
     let (disk, layout, settings) = (trip.world.disk, trip.settings.layout.clone(), trip.settings);
-    let bytes = durable::read(disk, &layout.offered(), 64 << 20).doing(|| format!("reading {}", layout.offered().display()))?;
     // a memory that cannot be read only costs a larger request
+    let bytes = durable::read(disk, &layout.offered(), MEMORY_MAX).unwrap_or_default();
     let mut known: Remembered = bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
     if known.source != source.name() {
         known = Remembered { source: source.name(), memory: Memory::default() };
@@ -48,21 +51,27 @@ pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: 
         },
         found => found,
     };
-    // what was learned on the way holds whatever became of the question: other keys, a recall
+    let believed = match found {
+        Ok(Some(offer)) => judge.believed(offer, installed).map(Some),
+        Ok(None) => Ok(None),
+        Err(e) => Err(e),
+    };
+    // what was learned on the way holds whatever became of the question: other keys, a recall, the time
+    judge.belief.learn_time(None);
     judge.belief.save(trip)?;
-    let offer = found.map_err(|e| e.during(Phase::Checking))?;
-    if known.memory != before {
+    let believed = believed.map_err(|e| e.during(Phase::Checking))?;
+    let remembered = serde_json::to_vec(&known).expect("a memory is plain data");
+    if known.memory != before && remembered.len() as u64 <= MEMORY_MAX {
         let saved = durable::make_dirs(disk, &layout.state_dir(), 0o755)
             .doing(|| format!("making {}", layout.state_dir().display()))
-            .and_then(|()| status::save(disk, &layout, &layout.offered(), &serde_json::to_vec(&known).expect("a memory is plain data")));
+            .and_then(|()| status::save(disk, &layout, &layout.offered(), &remembered));
         // a trip that only looks writes nothing, and loses nothing but a smaller request
         if trip.locked.is_some() {
             saved?;
         }
     }
-    let Some(offer) = offer else { return Ok(None) };
-    offer.notes.iter().for_each(|note| trip.note(note.clone()));
-    Ok(Some(judge.believed(offer, installed)))
+    believed.iter().flat_map(|b| &b.offer.notes).for_each(|note| trip.note(note.clone()));
+    Ok(believed)
 }
 
 /// Asks the source and writes what it offers into the state. With `remember` false nothing is written.
@@ -168,7 +177,7 @@ fn downloaded(trip: &Trip, judge: &mut dyn Judge) -> Option<Offer> {
         let (signature, at) = (read(manifest::SIGNATURE_NAME, SIGNATURE_MAX), home.join(name).display().to_string());
         // the keys that it is checked by are those that are known: what it says of keys was heard when it was downloaded
         let shown =
-            Candidate { name: &at, manifest: &bytes, signature: signature.as_deref(), tag: None, flagged: false, handed: true, look_only: false, steps: &[] };
+            Candidate { name: &at, manifest: &bytes, signature: signature.as_deref(), tag: None, flagged: false, handed: false, look_only: false, steps: &[] };
         let Ok(Verdict::Take(manifest)) = judge.judge(&shown) else { return None };
         Some(Offer { manifest_bytes: bytes, signature, manifest: *manifest, bundle: BundleRef { at, size: None }, notes: Vec::new() })
     });

@@ -34,10 +34,8 @@ impl From<Error> for Failed {
     }
 }
 
-impl From<String> for Failed {
-    fn from(why: String) -> Self {
-        Failed { why, its_fault: true }
-    }
+fn not_its_fault(why: String) -> Failed {
+    Failed { why, its_fault: false }
 }
 
 /// Runs what is still to be run.
@@ -47,7 +45,11 @@ impl From<String> for Failed {
 pub fn run(trip: &mut Trip, tx: &mut Tx) -> Result<(), Failed> {
     while let Some(command) = tx.plan.commands.get(tx.journal.commands.done).cloned() {
         trip.phase(Phase::Restarting, format!("running {command}"));
-        let content = verified(trip, &command)?;
+        // recovery comes here too: what the owner allowed when it began may not be allowed any more
+        if !(trip.settings.trust.required && trip.settings.services.allow_commands) {
+            return Err(not_its_fault(format!("{command} is not run: services.allow_commands does not allow it any more")));
+        }
+        let content = verified(trip, &command).map_err(not_its_fault)?;
         tx.journal.commands.running = true;
         tx.save(trip)?;
         one(trip, tx, &command, &content)?;
@@ -73,7 +75,7 @@ fn verified(trip: &Trip, command: &Command) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
-fn one(trip: &mut Trip, tx: &Tx, command: &Command, content: &[u8]) -> Result<(), String> {
+fn one(trip: &mut Trip, tx: &Tx, command: &Command, content: &[u8]) -> Result<(), Failed> {
     let version = |v: &Option<semver::Version>| v.as_ref().map(ToString::to_string).unwrap_or_default();
     let vars = [("PIKIT_FROM", version(&tx.plan.from)), ("PIKIT_TO", version(&tx.plan.to)), ("PIKIT_ROOT", trip.settings.layout.root().display().to_string())];
     let ran = trip.world.outside.run_content(content, command.path.as_str(), &command.args, &vars, command.timeout);
@@ -87,8 +89,10 @@ fn one(trip: &mut Trip, tx: &Tx, command: &Command, content: &[u8]) -> Result<()
                 Some(code) => format!("exit {code}"),
                 None => format!("not done within {}", seconds(command.timeout.as_secs_f64())),
             };
-            Err(format!("{command} failed: {how}{}", if ran.last_error.is_empty() { String::new() } else { format!(": {}", ran.last_error) }))
+            let said = if ran.last_error.is_empty() { String::new() } else { format!(": {}", ran.last_error) };
+            Err(Failed { why: format!("{command} failed: {how}{said}"), its_fault: true })
         }
-        Err(e) => Err(format!("{command} cannot be run: {e}")),
+        // no memory, or a kernel that forbids it
+        Err(e) => Err(not_its_fault(format!("{command} cannot be run: {e}"))),
     }
 }

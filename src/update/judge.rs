@@ -15,6 +15,7 @@ use crate::release::manifest::this_arch;
 use crate::release::signature::Signed;
 use crate::release::{Digest, Manifest};
 use crate::source::{Candidate, Judge, Offer, Verdict, Wanted};
+use crate::trust::{self, Offered, Refusal};
 
 /// The judge of one question.
 pub struct Judging<'s> {
@@ -26,10 +27,12 @@ pub struct Judging<'s> {
     lower: bool,
     /// Whether what is for another device is passed over, and which version this one has.
     device: Option<Option<Version>>,
-    /// The installed manifest: believed when it was installed.
-    installed: Option<Digest>,
-    /// Who signed what was taken.
-    signed: BTreeMap<Digest, Vec<Signed>>,
+    /// A repair is asked for, of this manifest: it was believed and weighed when it was installed.
+    repair: Option<Digest>,
+    /// Who signed what was taken, and whether it is for this device.
+    taken: BTreeMap<Digest, (Vec<Signed>, bool)>,
+    /// Why releases were refused that would have been taken.
+    refused: Vec<Error>,
 }
 
 impl<'s> Judging<'s> {
@@ -37,28 +40,38 @@ impl<'s> Judging<'s> {
     /// asked: the plan has better words.
     pub fn new(belief: Belief, settings: &'s Settings, request: &Request, here: &Installed) -> Self {
         let (wanted, lower) = (request.wanted.clone(), request.allow_downgrade);
-        Judging { belief, settings, wanted, lower, device: Some(here.version.clone()), installed: here.manifest_sha256, signed: BTreeMap::new() }
+        let repair = here.manifest_sha256.filter(|_| request.repair);
+        let device = Some(here.version.clone());
+        Judging { belief, settings, wanted, lower, device, repair, taken: BTreeMap::new(), refused: Vec::new() }
     }
     /// For whoever only wants to know what the channel offers, be it for this device or not.
     pub fn of_channel(belief: Belief, settings: &'s Settings) -> Self {
-        Judging { belief, settings, wanted: Wanted::Best, lower: false, device: None, installed: None, signed: BTreeMap::new() }
+        Judging { belief, settings, wanted: Wanted::Best, lower: false, device: None, repair: None, taken: BTreeMap::new(), refused: Vec::new() }
     }
 
-    /// What follows from an offer that was taken.
-    pub fn believed(&self, offer: Offer, installed: &Installed) -> Believed {
-        Believed {
-            signed: self.signed.get(&Digest::of(&offer.manifest_bytes)).cloned().unwrap_or_default(),
-            doubts: self.belief.doubt(&offer.manifest).into_iter().collect(),
-            takes_back: self.belief.takes_back(installed),
-            offer,
+    /// What follows from an offer that was taken and whose bundle is there: only now it is remembered.
+    ///
+    /// # Errors
+    /// Nothing newer than what is installed came of it, and something that could have was refused: whoever asks should know.
+    pub fn believed(&mut self, offer: Offer, installed: &Installed) -> Result<Believed> {
+        let sha256 = Digest::of(&offer.manifest_bytes);
+        let (signed, fits) = self.taken.remove(&sha256).unwrap_or_default();
+        let asks_for_any = self.wanted == Wanted::Best && self.device.is_some();
+        if let Some(refused) = self.refused.pop().filter(|_| asks_for_any && installed.version.as_ref() == Some(&offer.manifest.version)) {
+            return Err(refused);
         }
+        if fits && self.repair.is_none() {
+            self.belief.accept(&offered(&offer.manifest, &offer.manifest_bytes, &signed, fits, self.lower));
+        }
+        let (doubts, takes_back) = (self.belief.doubt(&offer.manifest).into_iter().collect(), self.belief.takes_back(installed));
+        Ok(Believed { signed, doubts, takes_back, offer })
     }
 
     /// Whether the bytes may be believed at all. Nothing of them was read yet. What is installed was believed when it came, also if other
     /// keys are trusted now: a repair must find it.
     fn believe(&mut self, candidate: &Candidate, sha256: &Digest) -> Result<Vec<Signed>, Error> {
         let signed = self.belief.signed(candidate.name, candidate.manifest, candidate.signature, candidate.steps);
-        signed.or_else(|error| if self.installed == Some(*sha256) { Ok(Vec::new()) } else { Err(error.during(Phase::Checking)) })
+        signed.or_else(|error| if self.repair == Some(*sha256) { Ok(Vec::new()) } else { Err(error.during(Phase::Checking)) })
     }
 
     /// Whether it is of this device's product at all: what others sign says nothing here.
@@ -85,7 +98,13 @@ impl Judge for Judging<'_> {
         let sha256 = Digest::of(candidate.manifest);
         let signed = match self.believe(candidate, &sha256) {
             Ok(signed) => signed,
-            Err(error) => return Ok(Verdict::Wrong(error)),
+            Err(error) => {
+                // what is only looked at may be older than the keys
+                if !candidate.look_only {
+                    self.refused.push(error.again());
+                }
+                return Ok(Verdict::Wrong(error));
+            }
         };
         let wrong = |what: String| Ok(Verdict::Wrong(Error::verification(format!("{} {what}", candidate.name))));
         let manifest = match Manifest::parse(candidate.manifest) {
@@ -100,25 +119,35 @@ impl Judge for Judging<'_> {
         let fits = of_channel && self.device.as_ref().is_none_or(|here| self.may_install(&manifest, here.as_ref()));
         let asked_for = match &self.wanted {
             Wanted::Exact(version) => manifest.version == *version,
-            Wanted::Best => fits,
+            // of a file that a person handed over the plan has better words than that it is none for this device
+            Wanted::Best => fits || candidate.handed,
         };
-        if self.is_ours(&manifest) && (fits || asked_for) && self.installed != Some(sha256) {
-            let weighed = self.belief.weigh(&manifest, self.lower);
+        if self.is_ours(&manifest) && (fits || asked_for) && self.repair != Some(sha256) {
+            let weighed = self.belief.weigh(&offered(&manifest, candidate.manifest, &signed, fits, self.lower));
             match weighed {
                 // of what is only looked at nothing is taken, so nothing is refused either
                 _ if candidate.look_only => {}
-                Err(error) if asked_for => return Ok(Verdict::Wrong(error.during(Phase::Checking))),
+                Err(refusal) if asked_for => {
+                    // what was taken back is nothing to worry about
+                    if !matches!(refusal, Refusal::Recalled { .. }) {
+                        self.refused.push(refusal.error().during(Phase::Checking));
+                    }
+                    return Ok(Verdict::Wrong(refusal.error().during(Phase::Checking)));
+                }
                 Err(_) => return not_for_us,
-                Ok(()) if fits && asked_for => self.belief.accept(&manifest, &signed),
                 Ok(()) => {}
             }
         }
         if !asked_for {
             return not_for_us;
         }
-        self.signed.insert(sha256, signed);
+        self.taken.insert(sha256, (signed, fits));
         Ok(Verdict::Take(Box::new(manifest)))
     }
+}
+
+fn offered<'m>(manifest: &'m Manifest, bytes: &[u8], signed: &'m [Signed], fits: bool, lower: bool) -> Offered<'m> {
+    Offered { manifest, identity: trust::identity(bytes), signed, fits, lower }
 }
 
 /// Whether a release is of the channel. Stable releases are for everybody; a prerelease is of the channel that its manifest names,

@@ -59,7 +59,7 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     trip.state.drift = None;
     if tx.plan.action == Action::Rollback {
         // a rollback stays: automatic mode passes over what was left until a newer one comes
-        if let Some(left) = tx.plan.from.clone().filter(|v| Some(v) > tx.plan.to.as_ref() && !trip.state.skipped.contains(v)) {
+        if let Some(left) = tx.plan.from.clone().filter(|v| Some(v) != tx.plan.to.as_ref() && !trip.state.skipped.contains(v)) {
             trip.state.skipped.push(left);
         }
     }

@@ -90,7 +90,7 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     let manifest = Manifest::parse(&bytes).map_err(|e| Error::verification(format!("{}: {e}", path.display())))?;
     let target = Target::of_release(&manifest, Digest::of(&bytes));
     let content = target.content;
-    let request = Request { wanted: Wanted::Exact(manifest.version.clone()), allow_downgrade: true, force: true, ..Request::default() };
+    let request = Request { wanted: Wanted::Exact(manifest.version.clone()), allow_downgrade: true, force: true, repair: true, ..Request::default() };
     let aim = |from| Aim {
         action: Action::Repair,
         target: target.clone(),

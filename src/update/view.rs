@@ -122,6 +122,8 @@ pub struct Return {
 /// The state cannot be read.
 pub fn view(world: World, settings: &Settings, sink: &mut dyn Sink) -> Result<View> {
     let layout = &settings.layout;
+    // before the state: an answer is written after it, so whoever sees the answer also sees what became of the request
+    let last_request = Answer::load(world.disk, layout);
     let mut trip = Trip::looking(world, settings, sink)?;
     // what others may not read (backups, as a rule) stays as the state has it
     let remembered = trip.state.clone();
@@ -145,7 +147,7 @@ pub fn view(world: World, settings: &Settings, sink: &mut dyn Sink) -> Result<Vi
         interrupted,
         pending: request::waiting(world.disk, layout).map(|r| Pending { transaction: r.transaction, action: r.action }),
         busy: holder.map(|h| Busy { pid: h.pid, since: h.since, command: h.command }),
-        last_request: Answer::load(world.disk, layout),
+        last_request,
         rollback_to,
         trust: Trusting::of(world, settings),
         state,

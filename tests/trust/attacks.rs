@@ -6,6 +6,7 @@ use support::release;
 #[test]
 fn arbitrary_software_nobody_or_somebody_else_signed() {
     let board = Signed::new("trust-arbitrary");
+    board.withdraw("1.0.0");
     board.release("1.1.0", &files("evil"));
     board.refuses(&["apply", "-y"], 4, &["is not signed"]);
     sign(&board.dir("1.1.0"), &[&Key::new()]);
@@ -15,7 +16,9 @@ fn arbitrary_software_nobody_or_somebody_else_signed() {
     maintainer::edit(&board.dir("1.1.0"), |m| m["notes"] = json!("trust me"));
     board.refuses(&["apply", "-y"], 4, &["not signed by whom"]);
     // the signature of another release
+    board.release_signed("1.0.0", |_| {});
     fs::copy(board.dir("1.0.0").join("manifest.json.minisig"), board.dir("1.1.0").join("manifest.json.minisig")).unwrap();
+    board.withdraw("1.0.0");
     board.refuses(&["apply", "-y"], 4, &["not signed by whom"]);
     // what the maintainer said with it is signed too
     sign(&board.dir("1.1.0"), &[&board.key]);
@@ -46,6 +49,7 @@ fn arbitrary_software_from_a_stick_or_a_pipe() {
 fn several_keys_must_sign_and_one_key_counts_once() {
     let board = Signed::new("trust-threshold");
     let second = Key::new();
+    board.withdraw("1.0.0");
     board.configure("required = true", "required = true\nthreshold = 2");
     board.write("etc/pikit/keys/copy.pub", board.key.public());
     board.release_by("1.1.0", &[&board.key, &board.key], |_| {});
@@ -64,7 +68,7 @@ fn without_a_key_nothing_is_believed() {
     board.release_signed("1.0.0", |_| {});
     board.refuses(&["apply", "-y"], 4, &["no public key in"]);
     board.write("etc/pikit/keys/broken.pub", "not a key");
-    board.refuses(&["apply", "-y"], 4, &["no public key in"]);
+    board.refuses(&["apply", "-y"], 4, &["cannot be believed", "is not a minisign public key"]);
     let doctor = board.run(&["doctor", "--offline"]);
     assert!(doctor.out.contains("every release is refused"), "{}", doctor.out);
 }
@@ -116,6 +120,10 @@ fn freeze_an_expired_release_is_not_offered_and_stays_where_it_is_installed() {
     board.release_signed("1.1.0", |m| m["expires"] = json!(day(-1)));
     let installed = fs::read(board.dir("1.1.0").join("manifest.json")).unwrap();
     board.write("var/lib/pikit-update/installed.json", installed);
+    // a server that shows nothing but this for ever is noticed
+    let frozen = board.run(&["check"]);
+    assert_eq!(frozen.code, 4);
+    assert!(frozen.err.contains("1.1.0 expired on"), "{}", frozen.err);
     board.ok(&["verify"]);
     board.ok(&["status"]);
     board.ok(&["rollback", "-y"]);

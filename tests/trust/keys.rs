@@ -28,6 +28,7 @@ fn a_board_follows_its_maintainer_to_new_keys_and_does_not_believe_the_old_ones_
     assert!(said.contains("version 2, adopted from a release") && said.contains(&keys.second.id()), "{said}");
     // the old key was changed for a reason
     board.release_signed("1.2.0", |_| {});
+    board.only("1.2.0");
     board.refuses(&["apply", "-y"], 4, &["not signed by whom this device trusts", &keys.second.id()]);
 }
 
@@ -50,6 +51,7 @@ fn a_step_that_not_both_sides_signed_or_that_is_missing_leads_nowhere() {
     let forced = maintainer::step(2, &[&keys.second], 1, &[&board.key]);
     for (who, steps, version) in [(&keys.third, vec![keys.steps[1].clone()], 3), (&thief, vec![stolen], 2), (&keys.second, vec![forced], 2)] {
         board.release_by("1.1.0", &[who], |m| m["trust"] = maintainer::trust(version, &[who], 1, &steps));
+        board.only("1.1.0");
         board.refuses(&["apply", "-y"], 4, &["not signed by whom this device trusts", "the change to version 2 of the keys is refused"]);
     }
     assert_eq!(board.status()["trust"]["adopted"], false);
@@ -62,6 +64,7 @@ fn a_replayed_step_does_not_bring_an_old_key_back() {
     board.release_by("1.1.0", &[&keys.third], |m| m["trust"] = maintainer::trust(3, &[&keys.third], 1, &keys.steps));
     board.ok(&["apply", "-y"]);
     board.release_by("1.2.0", &[&keys.second], |m| m["trust"] = maintainer::trust(2, &[&keys.second], 1, &keys.steps[..1]));
+    board.only("1.2.0");
     board.refuses(&["apply", "-y"], 4, &["not signed by whom this device trusts", &keys.third.id()]);
     assert_eq!(board.status()["trust"]["version"], 3);
 }
@@ -72,6 +75,7 @@ fn a_change_of_keys_holds_although_the_release_that_brought_it_is_refused() {
     let keys = dynasty(&board.key);
     // a mirror serves the change with a release that the old key signed
     board.release_signed("1.1.0", |m| m["trust"] = maintainer::trust(2, &[&keys.second], 1, &keys.steps[..1]));
+    board.only("1.1.0");
     let ran = board.run(&["apply", "-y"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
     maintainer::edit(&board.dir("1.1.0"), |m| drop(m.as_object_mut().unwrap().remove("trust")));
@@ -103,6 +107,7 @@ fn what_a_person_puts_into_the_folder_counts_from_then_on() {
     board.write("etc/pikit/keys/maintainer.pub", by_hand.public());
     assert_eq!(board.status()["trust"]["keys"], json!([by_hand.id()]));
     board.release_by("1.2.0", &[&keys.second], |_| {});
+    board.only("1.2.0");
     assert_eq!(board.run(&["check"]).code, 4); // what was adopted before is forgotten with the first look
     board.refuses(&["apply", "-y"], 4, &["not signed by whom this device trusts", &by_hand.id()]);
     sign(&board.dir("1.2.0"), &[&by_hand]);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::args::Globals;
 use super::{Board, Finding};
 use crate::apart;
+use crate::cli::args::Globals;
 use crate::error::Result;
 use crate::quantity::count;
 use crate::source::{Memory, Wanted};

@@ -43,9 +43,17 @@ impl Board {
     }
     /// Is offered a release, and accepts it if nothing speaks against it.
     fn offered(&mut self, manifest: &Manifest) -> Result<(), Refusal> {
-        self.learned.weigh(manifest, "stable", &self.keys, &self.time, false)?;
+        self.weigh(manifest, "stable", false, true)
+    }
+    fn weigh(&mut self, manifest: &Manifest, channel: &str, lower: bool, accept: bool) -> Result<(), Refusal> {
         let signed = [Signed { key: self.keys[0].id(), comment: String::new() }];
-        self.learned.accept(manifest, &signed, "stable", &self.keys);
+        let identity = identity(&serde_json::to_vec(manifest).unwrap());
+        let offered = Offered { manifest, identity, signed: &signed, fits: true, lower };
+        let device = Standing { channel, keys: &self.keys, time: self.time };
+        self.learned.weigh(&offered, &device)?;
+        if accept {
+            self.learned.accept(&offered, &device);
+        }
         Ok(())
     }
     fn floor(&self) -> Option<String> {
@@ -58,9 +66,9 @@ fn what_is_lower_than_what_was_seen_is_refused() {
     let mut board = Board::new();
     board.offered(&release("1.4.0", 50, "")).unwrap();
     assert!(matches!(board.offered(&release("1.3.0", 40, "")), Err(Refusal::Older { .. })));
-    board.learned.weigh(&release("1.3.0", 40, ""), "stable", &board.keys, &board.time, true).expect("a person asked for it");
+    board.weigh(&release("1.3.0", 40, ""), "stable", true, false).expect("a person asked for it");
     assert_eq!(board.floor().as_deref(), Some("1.4.0"), "which lowers nothing");
-    board.learned.weigh(&release("1.3.0", 40, ""), "beta", &board.keys, &board.time, false).expect("of another channel nothing is known");
+    board.weigh(&release("1.3.0", 40, ""), "beta", false, false).expect("of another channel nothing is known");
     board.offered(&release("1.5.0", 60, "")).unwrap();
     assert_eq!(board.floor().as_deref(), Some("1.5.0"));
 }
@@ -130,6 +138,46 @@ fn a_stolen_key_cannot_shut_releases_out_once_it_is_gone() {
     assert_eq!(board.floor().as_deref(), Some("1.5.0"), "a key that stays vouches for what it signed");
 }
 
+#[test]
+fn a_recall_from_the_future_or_of_itself_is_none() {
+    let mut board = Board::new();
+    board.offered(&release("1.5.0", 60, "")).unwrap();
+    let before = board.learned.clone();
+    assert!(matches!(board.offered(&release("1.0.0", 9000, &recall("1.0.0"))), Err(Refusal::Older { .. })));
+    assert_eq!(board.learned, before);
+    board.offered(&release("1.6.0", 70, &recall("1.5.0"))).unwrap();
+    assert_eq!(board.learned.recalled, None);
+}
+
+#[test]
+fn a_recall_that_could_not_be_told_from_an_expired_one_is_heard_once_the_clock_is_set() {
+    let mut board = Board::new();
+    board.time.sync = Sync::Pending;
+    let said = release("1.4.0", 70, &format!("{}{}", recall("1.4.0"), expires(200)));
+    board.offered(&said).unwrap();
+    assert_eq!(board.learned.recalled, None);
+    board.time.sync = Sync::Confirmed;
+    board.offered(&said).unwrap();
+    assert!(board.learned.takes_back(&Version::new(1, 5, 0), Some(day(60))).is_some());
+}
+
+#[test]
+fn what_a_stolen_key_took_back_is_forgotten_with_it() {
+    let mut board = Board::new();
+    board.offered(&release("1.0.0", 50, &recall("1.0.0"))).unwrap();
+    board.keys = vec![key()];
+    board.learned.retire(&board.keys);
+    assert_eq!(board.learned, Learned::default());
+    board.offered(&release("1.5.0", 40, "")).unwrap();
+}
+
+#[test]
+fn the_identity_is_of_all_that_is_said_known_or_not() {
+    let of = |text: &str| identity(text.as_bytes());
+    assert_eq!(of(r#"{"a":1,"expires":"x","trust":{}}"#), of(r#"{ "a": 1, "expires": "y" }"#));
+    assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":1,"a field of the future":2}"#));
+}
+
 proptest! {
     /// Whatever is offered in whatever order: without a recall what is accepted never goes back.
     #[test]
@@ -155,7 +203,7 @@ proptest! {
             let manifest = release(&format!("1.{minor}.0"), released, &more);
             let newest = board.learned.newest;
             let accepted = board.offered(&manifest).is_ok();
-            if let Some(m) = max.filter(|_| newest.is_none_or(|n| day(released) > n)) {
+            if let Some(m) = max.filter(|m| *m >= minor && newest.is_none_or(|n| day(released) > n)) {
                 said = Some((Version::new(1, m, 0), released));
             }
             if let (true, Some((max, at))) = (accepted, &said) {
