@@ -27,14 +27,14 @@ const REDIRECTS_MAX: usize = 5;
 /// The client of one source.
 pub struct Http<'a> {
     clock: &'a dyn Clock,
-    agent: Agent,
+    pub(super) agent: Agent,
     proxies: Proxies,
     home: Address,
     allow_http: bool,
     token: Option<Token>,
     limits: Download,
     /// Whether the server has ever answered: then a refused connection is worth another try.
-    met: Cell<bool>,
+    pub(super) met: Cell<bool>,
 }
 
 /// An access token; nothing prints it.

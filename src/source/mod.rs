@@ -10,6 +10,9 @@ mod choose;
 mod dir;
 mod fault;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gitea;
 mod http;
 mod inside;
