@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Longest duration that is read: sums of a few of them still have a value, whatever clock they are reckoned by.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86400);
+
 /// `"500ms"`, `"30s"`, `"3m"`, `"3h"`, `"2d"`; a bare number is seconds.
 ///
 /// # Errors
@@ -17,7 +20,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "d" => number * 86400.0,
         _ => return Err(format!("{text:?} is not a duration: {unit:?} is none of ms, s, m, h, d")),
     };
-    Duration::try_from_secs_f64(seconds).map_err(|_| format!("{text:?} is out of range"))
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST).ok_or_else(|| format!("{text:?} is out of range"))
 }
 
 /// `"64MiB"`, `"10kB"`, `"4096"`; bytes. `"1KiB/s"` is read like `"1KiB"`.
@@ -83,6 +86,7 @@ mod tests {
         assert_eq!(duration("1.5 h").unwrap(), Duration::from_secs(5400));
         assert_eq!(duration("7").unwrap(), Duration::from_secs(7));
         assert!(duration("soon").is_err() && duration("3 weeks").is_err() && duration("-1s").is_err());
+        assert!(duration("36500d").is_ok() && duration("36501d").is_err() && duration("18446744073709549568").is_err());
         assert_eq!(size("64MiB").unwrap(), 64 << 20);
         assert_eq!(size("1KiB/s").unwrap(), 1024);
         assert_eq!(size("10kB").unwrap(), 10_000);

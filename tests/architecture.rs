@@ -1,5 +1,5 @@
 //! What docs/design.md says about the shape of the source, kept true: modules use only what stands above them in `src/lib.rs`,
-//! effects live in few places, files stay small, nothing is `unsafe`.
+//! effects live in few places, files stay small, nothing is `unsafe`, and little comes along that others compile from C.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are no production
 
 use std::collections::BTreeSet;
@@ -183,11 +183,43 @@ fn nothing_is_unsafe() {
     }
 }
 
+/// Packages of a Cargo.lock: name, version, names of what they need.
+fn locked(file: &str) -> Vec<(String, String, Vec<String>)> {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let value = |line: &str| line.split('"').nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let package = |block: &str| {
+        let line = |key: &str| value(block.lines().find(|l| l.starts_with(key)).unwrap());
+        let needs = block.lines().filter(|l| l.starts_with(" \"")).map(value).collect();
+        (line("name = "), line("version = "), needs)
+    };
+    text.split("[[package]]").skip(1).map(package).collect()
+}
+
+#[test]
+fn only_the_cryptography_is_compiled_from_c() {
+    // cc runs the C compiler; iana-time-zone-haiku is for an operating system that no board has
+    let from_c: Vec<String> = locked("Cargo.lock").into_iter().filter(|(_, _, needs)| needs.iter().any(|n| n == "cc")).map(|(name, ..)| name).collect();
+    assert_eq!(from_c, ["iana-time-zone-haiku", "ring"], "a C compiler for every board, and memory that Rust does not watch: is there another way?");
+}
+
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let shipped: Vec<_> = locked("Cargo.lock").into_iter().filter(|(name, ..)| name != env!("CARGO_PKG_NAME")).collect();
+    let names: BTreeSet<&str> = shipped.iter().map(|(name, ..)| name.as_str()).collect();
+    let other: Vec<String> = locked("fuzz/Cargo.lock")
+        .into_iter()
+        .filter(|(name, version, _)| names.contains(name.as_str()) && !shipped.iter().any(|(n, v, _)| n == name && v == version))
+        .map(|(name, version, _)| format!("{name} {version}"))
+        .collect();
+    assert!(other.is_empty(), "fuzz/Cargo.lock has other versions, copy Cargo.lock there and run `cargo update -w` in fuzz/: {}", other.join(", "));
+}
+
 #[test]
 fn this_test_sees_what_it_looks_for() {
     assert_eq!(used("use crate::a;\nuse crate::{b, c::{x, y}, d};\nlet z = crate::e::f();"), ["a", "b", "c", "d", "e"]);
     assert!(order().len() >= 10 && order().first().is_some_and(|m| m == "quantity"));
     let sources = sources();
     let only_tests = tests_only(&sources);
+    assert!(locked("Cargo.lock").iter().any(|(name, version, needs)| name == "ring" && version.contains('.') && needs.iter().any(|n| n == "cc")));
     assert!(only_tests.contains("src/update/rig.rs") && only_tests.iter().any(|n| n.starts_with("src/world/sim/")), "{only_tests:?}");
 }

@@ -175,7 +175,8 @@ fn tidy(board: &Board, reach: Reach) {
         fs::rename(tree, &web).unwrap();
     }
     // a file where the release has a folder, or the other way round: moved away, as the hint says
-    for (path, is_folder) in [("js", true), ("img", true), ("index.html", false), ("js/app.js", false), ("img/deep", false), ("same.js", false), ("new", false)] {
+    for (path, is_folder) in [("js", true), ("img", true), ("index.html", false), ("js/app.js", false), ("img/deep", false), ("same.js", false), ("new", false)]
+    {
         match fs::symlink_metadata(web.join(path)) {
             Ok(meta) if meta.is_dir() && !is_folder => fs::remove_dir_all(web.join(path)).unwrap(),
             Ok(meta) if !meta.is_dir() && is_folder => fs::remove_file(web.join(path)).unwrap(),

@@ -59,19 +59,27 @@ struct Login {
 /// # Errors
 /// What is wrong with the body.
 pub fn of(route: Route, request: &mut Request, id: &str) -> Result<request::Request, Reply> {
+    meant(route, &body(request)?, id)
+}
+
+/// What a body of this route means.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn meant(route: Route, body: &[u8], id: &str) -> Result<request::Request, Reply> {
     let plain = |action: Wish| request::Request { transaction: id.to_owned(), action, version: None, manifest: None, backup: None, mode: None, at: None };
     let asked = match route {
-        Route::Check => read::<Nothing>(request).map(|_| plain(Wish::Check)),
-        Route::Repair => read::<Nothing>(request).map(|_| plain(Wish::Repair)),
-        Route::Apply => read::<Apply>(request).map(|a| request::Request {
+        Route::Check => shape::<Nothing>(body).map(|_| plain(Wish::Check)),
+        Route::Repair => shape::<Nothing>(body).map(|_| plain(Wish::Repair)),
+        Route::Apply => shape::<Apply>(body).map(|a| request::Request {
             version: a.version,
             manifest: a.require_manifest,
             ..plain(if a.force { Wish::ApplyAnyway } else { Wish::Apply })
         }),
-        Route::Rollback => read::<Rollback>(request).map(|r| request::Request { backup: r.backup, ..plain(Wish::Rollback) }),
-        Route::Auto => read::<Auto>(request).map(|a| request::Request { mode: Some(a.mode), at: a.at, ..plain(Wish::Auto) }),
-        Route::Skip => read::<Which>(request).map(|w| request::Request { version: Some(w.version), ..plain(Wish::Skip) }),
-        Route::Unskip => read::<Which>(request).map(|w| request::Request { version: Some(w.version), ..plain(Wish::Unskip) }),
+        Route::Rollback => shape::<Rollback>(body).map(|r| request::Request { backup: r.backup, ..plain(Wish::Rollback) }),
+        Route::Auto => shape::<Auto>(body).map(|a| request::Request { mode: Some(a.mode), at: a.at, ..plain(Wish::Auto) }),
+        Route::Skip => shape::<Which>(body).map(|w| request::Request { version: Some(w.version), ..plain(Wish::Skip) }),
+        Route::Unskip => shape::<Which>(body).map(|w| request::Request { version: Some(w.version), ..plain(Wish::Unskip) }),
         _ => Err(Reply::problem(404, "there is nothing here")),
     }?;
     asked.check().map_err(|why| Reply::problem(422, why)).map(|()| asked)
@@ -82,7 +90,7 @@ pub fn of(route: Route, request: &mut Request, id: &str) -> Result<request::Requ
 /// # Errors
 /// It is not.
 pub fn nothing(request: &mut Request) -> Result<(), Reply> {
-    read::<Nothing>(request).map(drop)
+    shape::<Nothing>(&body(request)?).map(drop)
 }
 
 /// The token that was typed.
@@ -90,11 +98,11 @@ pub fn nothing(request: &mut Request) -> Result<(), Reply> {
 /// # Errors
 /// What is wrong with the body.
 pub fn login(request: &mut Request) -> Result<String, Reply> {
-    read::<Login>(request).map(|login| login.token)
+    shape::<Login>(&body(request)?).map(|login| login.token)
 }
 
-/// The body, of this shape. None at all is an empty object.
-fn read<T: DeserializeOwned>(request: &mut Request) -> Result<T, Reply> {
+/// The body as it came.
+fn body(request: &mut Request) -> Result<Vec<u8>, Reply> {
     let mut body = Vec::new();
     let got = request.as_reader().take(BODY_MAX as u64 + 1).read_to_end(&mut body);
     if got.is_err() {
@@ -103,10 +111,13 @@ fn read<T: DeserializeOwned>(request: &mut Request) -> Result<T, Reply> {
     if body.len() > BODY_MAX {
         return Err(Reply::problem(413, format!("the body is larger than {BODY_MAX} bytes")));
     }
-    if body.is_empty() {
-        body.extend_from_slice(b"{}");
-    }
-    let value: Value = serde_json::from_slice(&body).map_err(|e| Reply::problem(400, format!("the body is no JSON: {e}")))?;
+    Ok(body)
+}
+
+/// A body of this shape. None at all is an empty object.
+fn shape<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    let value: Value = serde_json::from_slice(body).map_err(|e| Reply::problem(400, format!("the body is no JSON: {e}")))?;
     if !value.is_object() {
         return Err(Reply::problem(422, "the body is to be a JSON object"));
     }

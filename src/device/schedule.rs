@@ -121,6 +121,10 @@ mod tests {
         assert_eq!(friday.may_begin(at("2026-11-20 01:00")), Err("only on fri".into()), "it began on Thursday");
         assert_eq!(friday.may_begin(at("2026-11-21 23:30")), Err("only on fri".into()));
 
+        // a window longer than any clock: adding the jitter to it used to panic
+        let endless = config::Schedule { window: "18446744073709549568".into(), jitter: "1h".into(), ..Default::default() };
+        assert!(Schedule::new(&endless).unwrap_err().contains("out of range"));
+
         let any = schedule("0", &[]);
         assert_eq!(any.may_begin(at("2026-11-20 12:00")), Ok(()), "a board that was off catches up at once");
         assert_eq!(schedule("0", &["sat", "mon"]).may_begin(at("2026-11-20 12:00")), Err("only on mon, sat".into()));

@@ -73,8 +73,9 @@ pub fn read<E>(stream: impl BufRead, limit: u64, mut visit: impl FnMut(&Head, &m
             let (compressed, plain) = budget.borrow().member;
             (plain == at).then_some(compressed)
         };
-        visit(&Head { path, size, mode: mode & 0o755, member }, &mut archive).map_err(BundleError::Visitor)?;
-        io::copy(&mut archive, &mut io::sink()).map_err(classify)?;
+        let mut content = Whole { content: &mut archive, left: size };
+        visit(&Head { path, size, mode: mode & 0o755, member }, &mut content).map_err(BundleError::Visitor)?;
+        io::copy(&mut content, &mut io::sink()).map_err(classify)?;
         budget.borrow_mut().between = BETWEEN_ENTRIES;
     }
     Ok(())
@@ -102,6 +103,23 @@ fn classify<E>(e: io::Error) -> BundleError<E> {
         return BundleError::Bad(format!("the bundle is damaged: {e}"));
     }
     BundleError::Read(e)
+}
+
+/// The content of a file, to its last byte: the tar library takes the end of the archive for the end of the file.
+struct Whole<R> {
+    content: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.content.read(buf)?;
+        if n == 0 && self.left > 0 && !buf.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends within a file"));
+        }
+        self.left = self.left.saturating_sub(n as u64);
+        Ok(n)
+    }
 }
 
 struct Budget {
@@ -293,6 +311,19 @@ mod tests {
                 assert_eq!(seen.len(), 3, "flip at {i}");
             }
         }
+    }
+
+    #[test]
+    fn an_archive_that_ends_within_a_file_hands_out_an_error_and_no_shorter_file() {
+        // the gzip member is whole, so that nothing but the size in the header tells
+        let cut = &file("a", &[7; 600])[..900];
+        let mut got = None;
+        let read = read::<io::Error>(&member(cut)[..], 1 << 20, |_, content| {
+            got = Some(content.read_to_end(&mut Vec::new()).map_err(|e| e.kind()));
+            Ok(())
+        });
+        assert_eq!(got, Some(Err(io::ErrorKind::UnexpectedEof)));
+        assert!(matches!(read, Err(BundleError::Bad(why)) if why.contains("damaged")));
     }
 
     #[test]

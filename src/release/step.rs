@@ -128,7 +128,8 @@ impl Serialize for Step {
             Step::Reload(unit) => map.serialize_entry("reload", unit)?,
             Step::Run { argv, timeout } => {
                 map.serialize_entry("run", argv)?;
-                map.serialize_entry("timeout", &format!("{}s", timeout.as_secs()))?;
+                // with its fraction: the digest of the content, by which a release is known again, is of this spelling
+                map.serialize_entry("timeout", &format!("{}s", timeout.as_secs_f64()))?;
             }
         }
         map.end()
@@ -150,6 +151,17 @@ mod tests {
         assert_eq!(steps[2], Step::Run { argv: vec!["bin/migrate".into(), "--to".into(), "4 5".into()], timeout: RUN_TIMEOUT });
         assert_eq!(steps[3], Step::Restart("a.socket".into()));
         assert_eq!(steps[4], Step::Run { argv: vec!["bin/x".into()], timeout: Duration::from_secs(30) });
+    }
+
+    #[test]
+    fn a_step_is_the_same_after_it_was_written() {
+        for timeout in ["60s", "500ms", "0.0000001h", "1.5", "36499.999999d"] {
+            let step: Step = serde_json::from_str(&format!(r#"{{"run":["bin/x"],"timeout":"{timeout}"}}"#)).unwrap();
+            let written = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<Step>(&written).unwrap(), step, "{written}");
+        }
+        let minute: Step = serde_json::from_str(r#"{"run":["bin/x"]}"#).unwrap();
+        assert!(serde_json::to_string(&minute).unwrap().contains(r#""60s""#), "as it was always written");
     }
 
     #[test]

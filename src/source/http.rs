@@ -30,16 +30,16 @@ const SMALL_FILES: Duration = Duration::from_secs(15 * 60);
 /// The client of one source.
 pub struct Http<'a> {
     clock: &'a dyn Clock,
-    agent: Agent,
+    pub(super) agent: Agent,
     proxies: Proxies,
     home: Address,
     allow_http: bool,
     token: Option<Token>,
     limits: Download,
     /// Whether the server has ever answered: then a refused connection is worth another try.
-    met: Cell<bool>,
+    pub(super) met: Cell<bool>,
     /// Until when small files may be asked for.
-    until: Cell<Option<Duration>>,
+    pub(super) until: Cell<Option<Duration>>,
 }
 
 /// Headers of a request beyond those that all have.

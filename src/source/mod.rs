@@ -13,6 +13,9 @@ mod choose;
 mod dir;
 mod fault;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gitea;
 mod http;
 mod inside;

@@ -157,7 +157,7 @@ fn validator(head: &Head) -> Option<String> {
 
 /// Which part of the file an answer is, with the size of the whole where it is told.
 #[derive(Debug, PartialEq)]
-enum Place {
+pub(super) enum Place {
     /// From where it was asked for.
     Here(Option<u64>),
     /// From the start.
@@ -172,7 +172,7 @@ fn place(head: &Head, from: u64) -> Place {
     place_of(head.status, head.get(CONTENT_RANGE), head.length(), from)
 }
 
-fn place_of(status: u16, range: Option<&str>, length: Option<u64>, from: u64) -> Place {
+pub(super) fn place_of(status: u16, range: Option<&str>, length: Option<u64>, from: u64) -> Place {
     let range = range.and_then(|r| r.trim().strip_prefix("bytes")).map(|r| r.trim_start_matches([' ', '=']));
     let parts = range.and_then(|r| r.split_once('/'));
     match (status, parts) {
