@@ -107,7 +107,7 @@ fn one(jail: &Jail, seed: u64, before: &tree::Tree, tally: &mut Tally) {
     let about = format!("seed {seed}, {ways:?}");
     offer(jail, &release);
     // every other one is handed over as a file, which is searched for its manifest
-    let words: &[&str] = if seed % 2 == 0 { &["apply", "-y"] } else { &["apply", "-y", "--from", "/in/pikit-1.1.0.tar.gz"] };
+    let words: &[&str] = if seed.is_multiple_of(2) { &["apply", "-y"] } else { &["apply", "-y", "--from", "/in/pikit-1.1.0.tar.gz"] };
     let used = jail.run(words);
     let said = format!("{}\n{}", used.ran.err, used.ran.out);
     assert!(!said.contains("panicked") && used.ran.code < 100, "{about}: exit {}: {said}", used.ran.code);

@@ -51,7 +51,8 @@ fn a_link_on_the_way_is_followed_if_it_is_root_s_and_refused_if_it_is_not() {
 #[test]
 fn who_made_the_folder_for_downloads_first_gains_nothing() {
     or_skip!();
-    let squats: [(&str, fn(&Board)); 4] = [
+    type Squat = (&'static str, fn(&Board));
+    let squats: [Squat; 4] = [
         ("a folder", |board| {
             fs::create_dir_all(board.path("var/tmp/pikit-update/1.1.0")).unwrap();
             for path in ["var/tmp/pikit-update", "var/tmp/pikit-update/1.1.0"] {

@@ -58,6 +58,7 @@ pub struct Installed {
 
 /// The decision.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // one of it a run
 pub enum Decision {
     /// Nothing to do.
     UpToDate {
