@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Signal, kill_process};
 use support::board::Board;
+use support::wait::until;
 use support::{mounts, release, tree};
 
 const NOBODY: u32 = 65534;
@@ -190,8 +191,8 @@ fn tidy(board: &Board, reach: Reach) {
             // what was kept of the traps, again and again, gets names that no file can have
             let litter = name.starts_with(".trap") || name.contains(".pikit-kept");
             match entry.file_type().unwrap() {
-                kind if litter && kind.is_dir() => fs::remove_dir_all(entry.path()).unwrap(),
-                _ if litter => fs::remove_file(entry.path()).unwrap(),
+                kind if litter && kind.is_dir() => drop(fs::remove_dir_all(entry.path())),
+                _ if litter => drop(fs::remove_file(entry.path())),
                 kind if kind.is_symlink() => fs::remove_file(entry.path()).unwrap(),
                 kind if kind.is_dir() => folders.push(entry.path()),
                 _ => {}
@@ -223,6 +224,8 @@ fn race(reach: Reach, rounds: u64) {
         if ran.code == 7 || round % 20 == 19 {
             // what a person would do: stop whoever it is, put the folder back, settle
             kill_process(pid, Signal::STOP).unwrap();
+            // the signal is on its way when the call returns
+            until("the other user stands still", || fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap().contains(") T ").then_some(()));
             tidy(&board, reach);
             settle(&board, reach, &format!("{reach:?}, round {round}, {words:?}: {}", ran.err));
             kill_process(pid, Signal::CONT).unwrap();
