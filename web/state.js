@@ -319,7 +319,7 @@ export function screen(m, now) {
     facts: [
       ["Installed", s.current ?? "no release yet"], ["Last checked", s.last_check ? age(s.last_check, t) : "never"],
       ["Next check", mode === "off" || !timer ? "when you ask" : next ? date(next, t, true) : "not known"],
-      a?.signed?.[0] && ["Signed by", a.signed.map((x) => x.comment).join(", ")],
+      a?.signed?.[0] && ["Signature", a.signed.map((x) => x.comment).join(", ")],
     ].filter(Boolean),
     back: to && `Return to ${to}`,
     sure: ui.confirm && `Go back to ${to}? It needs no network. ${s.current ?? "The version now"} is then skipped.`,
