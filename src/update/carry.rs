@@ -13,7 +13,7 @@ use super::{Trip, survey};
 use crate::error::{Doing, Result};
 use crate::journal::UnitWay;
 use crate::plan::Planned;
-use crate::world::{Disk, Kind, Meta};
+use crate::world::{Disk, Kind, Meta, disk};
 
 /// Prefix of a name that is being removed: first out of the way of everybody, then looked at, then unlinked.
 const GRAVE: &str = ".pikit-grave.";
@@ -126,13 +126,20 @@ fn each(trip: &mut Trip, tx: &Tx, idle_is_old: bool, mut work: impl FnMut(&mut T
 }
 
 impl Trees<'_> {
+    /// What lies there. What lies behind a link, which somebody may have put in the place of a folder meanwhile, does not lie there.
+    fn meta(&self, path: &Path) -> io::Result<Option<Meta>> {
+        match self.disk.meta(path) {
+            Err(e) if disk::is_behind_a_link(&e) => Ok(None),
+            other => other,
+        }
+    }
     fn over(&mut self, dir: &Path, inside: &str) -> io::Result<()> {
-        if self.disk.meta(dir)?.is_none_or(|m| m.kind != Kind::Dir) {
+        if self.meta(dir)?.is_none_or(|m| m.kind != Kind::Dir) {
             return Ok(());
         }
         for name in self.disk.list(dir)? {
             let (at, name, path) = self.entry(dir, &name, inside);
-            let Some(meta) = self.disk.meta(&at)? else { continue };
+            let Some(meta) = self.meta(&at)? else { continue };
             if meta.kind != Kind::Dir {
                 if !self.files.contains_key(path.as_str()) {
                     self.save(&at, &path, &meta)?;
@@ -140,11 +147,14 @@ impl Trees<'_> {
                 continue;
             }
             let live = self.live.join(unspell(&path));
-            match self.disk.meta(&live)?.map(|m| m.kind) {
+            match self.meta(&live)?.map(|m| m.kind) {
                 Some(Kind::Dir) => self.over(&at, &path)?,
                 // a folder that is new goes over whole
                 None if !self.linked.contains_key(&path) && !self.has_listed_below(&path) => {
-                    self.make_parents(&path)?;
+                    if self.make_parents(&path)?.is_some() {
+                        self.keep_beside(&at, &path, &name)?;
+                        continue;
+                    }
                     match self.disk.rename(&at, &live, true) {
                         Ok(()) => self.moved.push(path),
                         Err(e) if e.kind() == ErrorKind::AlreadyExists => self.over(&at, &path)?,
@@ -164,11 +174,14 @@ impl Trees<'_> {
         let cloned = self.linked.get(path).map(|l| l.ino);
         let mut stale = BTreeSet::from_iter(cloned);
         loop {
-            match self.disk.meta(&live)? {
+            match self.meta(&live)? {
                 Some(l) if l.ino == meta.ino => return Ok(()),
                 _ if cloned == Some(meta.ino) => return Ok(()),
                 None => {
-                    self.make_parents(path)?;
+                    if self.make_parents(path)?.is_some() {
+                        let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+                        return self.keep_beside(idle, path, &name);
+                    }
                     match self.disk.rename(idle, &live, true) {
                         Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()), // renamed on by who saves it: the next look finds it
@@ -190,7 +203,7 @@ impl Trees<'_> {
         stale.insert(meta.ino);
         loop {
             self.disk.exchange(idle, &live)?;
-            let Some(out) = self.disk.meta(idle)? else { break };
+            let Some(out) = self.meta(idle)? else { break };
             if !stale.insert(out.ino) {
                 break;
             }
@@ -198,11 +211,12 @@ impl Trees<'_> {
         self.moved.push(path.to_owned());
         Ok(())
     }
-    /// Both sides have a new one: the idle tree's stays beside as `NAME.pikit-kept`.
+    /// Both sides have a new one: the idle tree's stays beside as `NAME.pikit-kept`; where its folder has become something else, in the
+    /// nearest folder above.
     fn keep_beside(&mut self, idle: &Path, path: &str, name: &str) -> io::Result<()> {
-        self.make_parents(path)?;
-        let folder = self.live.join(unspell(path));
-        let folder = folder.parent().unwrap_or(&self.live).to_owned();
+        let own = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let above = self.make_parents(path)?.unwrap_or(own);
+        let folder = if above.is_empty() { self.live.clone() } else { self.live.join(unspell(&above)) };
         for n in 1.. {
             let kept = kept_name(name, n);
             match self.disk.rename(idle, &folder.join(unspell(&kept)), true) {
@@ -211,10 +225,7 @@ impl Trees<'_> {
                 Err(e) => return Err(e),
                 Ok(()) => {}
             }
-            self.moved.push(match path.rsplit_once('/') {
-                Some((folder, _)) => format!("{folder}/{kept}"),
-                None => kept,
-            });
+            self.moved.push(if above.is_empty() { kept } else { format!("{above}/{kept}") });
             return Ok(());
         }
         Ok(())
@@ -223,12 +234,12 @@ impl Trees<'_> {
     fn deletions(&mut self) -> io::Result<()> {
         let mut gone = Vec::new();
         for (path, linked) in self.linked.iter().rev() {
-            if self.disk.meta(&self.idle.join(unspell(path)))?.is_none() {
+            if self.meta(&self.idle.join(unspell(path)))?.is_none() {
                 gone.push((path, linked));
             }
         }
         // When most of it is gone, or the idle tree itself, the card lost it rather than a person: nothing is deleted on that ground.
-        let lost = self.disk.meta(&self.idle)?.is_none() || (gone.len() > 3 && gone.len() * 2 > self.linked.len());
+        let lost = self.meta(&self.idle)?.is_none() || (gone.len() > 3 && gone.len() * 2 > self.linked.len());
         for (path, linked) in gone {
             let live = self.live.join(unspell(path));
             // of a run that was cut in between
@@ -239,7 +250,7 @@ impl Trees<'_> {
             if lost {
                 continue;
             }
-            match self.disk.meta(&live)? {
+            match self.meta(&live)? {
                 Some(m) if m.kind == Kind::Dir && linked.kind == Kind::Dir => match self.disk.rmdir(&live) {
                     Err(e) if !matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound | ErrorKind::AlreadyExists) => return Err(e),
                     _ => {}
@@ -260,7 +271,7 @@ impl Trees<'_> {
         self.settle_grave(&grave, live, path, ino)
     }
     fn settle_grave(&mut self, grave: &Path, live: &Path, path: &str, ino: u64) -> io::Result<()> {
-        match self.disk.meta(grave)? {
+        match self.meta(grave)? {
             Some(m) if m.ino == ino => crate::world::durable::remove(self.disk, grave),
             Some(_) if grave != live => match self.disk.rename(grave, live, true) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -276,9 +287,9 @@ impl Trees<'_> {
     fn bury(&mut self, dir: &Path, inside: &str) -> io::Result<()> {
         for name in self.disk.list(dir)? {
             let (at, name, path) = self.entry(dir, &name, inside);
-            let Some(meta) = self.disk.meta(&at)? else { continue };
+            let Some(meta) = self.meta(&at)? else { continue };
             if meta.kind == Kind::Dir {
-                if self.disk.meta(&self.live.join(unspell(&path)))?.is_none() && !self.linked.contains_key(&path) && !self.has_listed_below(&path) {
+                if self.meta(&self.live.join(unspell(&path)))?.is_none() && !self.linked.contains_key(&path) && !self.has_listed_below(&path) {
                     self.over(dir, inside)?;
                     continue;
                 }
@@ -305,14 +316,14 @@ impl Trees<'_> {
                     other => other?,
                 }
             }
-            let Some(meta) = self.disk.meta(&grave)? else { continue };
-            let known = self.linked.get(&path).is_some_and(|l| l.ino == meta.ino)
-                || self.disk.meta(&self.live.join(unspell(&path)))?.is_some_and(|m| m.ino == meta.ino);
+            let Some(meta) = self.meta(&grave)? else { continue };
+            let known =
+                self.linked.get(&path).is_some_and(|l| l.ino == meta.ino) || self.meta(&self.live.join(unspell(&path)))?.is_some_and(|m| m.ino == meta.ino);
             if !known {
                 self.save(&grave, &path, &meta)?;
                 // whatever the reason: what is nowhere else is not removed
-                let still_here = self.disk.meta(&grave)?.is_some_and(|m| m.ino == meta.ino);
-                if still_here && self.disk.meta(&self.live.join(unspell(&path)))?.is_none_or(|m| m.ino != meta.ino) {
+                let still_here = self.meta(&grave)?.is_some_and(|m| m.ino == meta.ino);
+                if still_here && self.meta(&self.live.join(unspell(&path)))?.is_none_or(|m| m.ino != meta.ino) {
                     return Err(io::Error::other(format!("{path} cannot be carried over")));
                 }
             }
@@ -322,7 +333,7 @@ impl Trees<'_> {
     }
     /// A managed file's other side.
     fn bury_file(&mut self, idle: &Path) -> io::Result<()> {
-        let Some(meta) = self.disk.meta(idle)? else { return Ok(()) };
+        let Some(meta) = self.meta(idle)? else { return Ok(()) };
         if self.is_ours(idle, "", &meta)? {
             return self.disk.unlink(idle);
         }
@@ -340,7 +351,7 @@ impl Trees<'_> {
     }
     /// Whether a listed file of the idle tree is what was found or staged there, rather than an edit made while the update ran.
     fn is_ours(&self, at: &Path, path: &str, meta: &Meta) -> io::Result<bool> {
-        if self.disk.meta(&survey::join(&self.live, path))?.is_some_and(|m| m.ino == meta.ino) {
+        if self.meta(&survey::join(&self.live, path))?.is_some_and(|m| m.ino == meta.ino) {
             return Ok(true);
         }
         let Some(file) = self.files.get(path) else { return Ok(false) };
@@ -361,24 +372,29 @@ impl Trees<'_> {
     fn has_listed_below(&self, path: &str) -> bool {
         survey::below(&self.files, path).next().is_some()
     }
-    /// The folders above an entry, in the live tree, made like those of the idle tree.
-    fn make_parents(&self, path: &str) -> io::Result<()> {
+    /// The folders above an entry, in the live tree, made like those of the idle tree. Where something else has taken the place of one,
+    /// the folder above that.
+    fn make_parents(&self, path: &str) -> io::Result<Option<String>> {
         // a first install that returns leaves no folder, and somebody may have saved into it
-        if self.disk.meta(&self.live)?.is_none() {
+        if self.meta(&self.live)?.is_none() {
             self.disk.mkdir(&self.live, 0o755)?;
-            if let Some(like) = self.disk.meta(&self.idle)? {
+            if let Some(like) = self.meta(&self.idle)? {
                 self.disk.own_dir(&self.live, like.uid, like.gid, like.mode)?;
             }
         }
         for end in path.match_indices('/').map(|(i, _)| i) {
             let dir = self.live.join(unspell(&path[..end]));
-            if self.disk.meta(&dir)?.is_none() {
+            let there = self.meta(&dir)?;
+            if there.is_some_and(|m| m.kind != Kind::Dir) {
+                return Ok(Some(path[..end].rsplit_once('/').map_or("", |(above, _)| above).to_owned()));
+            }
+            if there.is_none() {
                 self.disk.mkdir(&dir, 0o755)?;
-                if let Some(like) = self.disk.meta(&self.idle.join(unspell(&path[..end])))? {
+                if let Some(like) = self.meta(&self.idle.join(unspell(&path[..end])))? {
                     self.disk.own_dir(&dir, like.uid, like.gid, like.mode)?;
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -64,6 +64,11 @@ pub struct Volume {
     pub name: &'static str,
 }
 
+/// Whether a path was refused because a symbolic link lies on it, where none is followed.
+pub fn is_behind_a_link(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
+}
+
 /// A file being written.
 pub trait NewFile: Write {
     /// Sets owner, then mode: the other way round the kernel would clear bits.
