@@ -59,7 +59,10 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     trip.state.drift = None;
     if tx.plan.action == Action::Rollback {
         // a rollback stays: automatic mode passes over what was left until a newer one comes
-        if let Some(left) = tx.plan.from.clone().filter(|v| Some(v) != tx.plan.to.as_ref() && !trip.state.skipped.contains(v)) {
+        // and after a recall the newer one may be the lower one
+        let recalled = Ledger::load(disk, &layout).is_ok_and(|ledger| ledger.learned.recalled.is_some());
+        let undoes = |v: &semver::Version| Some(v) > tx.plan.to.as_ref() || (recalled && Some(v) != tx.plan.to.as_ref());
+        if let Some(left) = tx.plan.from.clone().filter(|v| undoes(v) && !trip.state.skipped.contains(v)) {
             trip.state.skipped.push(left);
         }
     }
