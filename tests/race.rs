@@ -227,7 +227,7 @@ fn race(reach: Reach, rounds: u64) {
             // the signal is on its way when the call returns
             until("the other user stands still", || fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap().contains(") T ").then_some(()));
             tidy(&board, reach);
-            settle(&board, reach, &format!("{reach:?}, round {round}, {words:?}: {}", ran.err));
+            settle(&board, &format!("{reach:?}, round {round}, {words:?}: {}", ran.err));
             kill_process(pid, Signal::CONT).unwrap();
         }
         assert!(other.try_wait().unwrap().is_none(), "the other user gave up");
@@ -235,7 +235,7 @@ fn race(reach: Reach, rounds: u64) {
     other.kill().unwrap();
     other.wait().unwrap();
     tidy(&board, reach);
-    settle(&board, reach, "at the end");
+    settle(&board, "at the end");
     // which of the two is installed depends on who won; one of them is an update
     let other_version = if board.text("etc/pikit/version").trim() == "1.1.0" { "1.0.0" } else { "1.1.0" };
     board.ok(&["apply", other_version, "-y", "--allow-downgrade", "--force"]);
@@ -247,7 +247,7 @@ fn race(reach: Reach, rounds: u64) {
 
 /// Settles what is left. Whoever owns a folder in which root works can put something else in the place of what a failed run needs to go on; now and
 /// then that is held for a person, who does what the hint says: here they give up that transaction. Nothing outside is ever touched.
-fn settle(board: &Board, reach: Reach, about: &str) {
+fn settle(board: &Board, about: &str) {
     let settled = board.run(&["recover"]);
     if settled.code == 7 {
         assert!(settled.err.contains("hint:"), "{about}: {}", settled.err);
