@@ -90,7 +90,7 @@ fn a_hostile_bundle_is_refused_and_touches_nothing() {
         assert!(differs.is_none(), "seed {seed}: outside, {differs:?} changed: {:?} instead of {:?}", now.get(differs.unwrap()), outside.get(differs.unwrap()));
     }
     println!(
-        "{count} bundles of {} tricks: {} refused, {} installed as their manifest says; exit codes {:?}; slowest {:.2} s ({:?}), most memory {:.1} MB ({:?})",
+        "\n{count} bundles of {} tricks: {} refused, {} installed as their manifest says; exit codes {:?}; slowest {:.2} s ({:?}), most memory {:.1} MB ({:?})",
         tricks::all().len(),
         tally.refused,
         tally.installed,

@@ -242,7 +242,7 @@ fn race(reach: Reach, rounds: u64) {
     board.ok(&["verify"]);
     assert!(canary(&board) == before);
     let good = codes.get(&0).copied().unwrap_or(0);
-    println!("{reach:?}: {rounds} rounds against another user: {good} succeeded, {} ended with words (exit codes {codes:?}), canary intact", rounds - good);
+    println!("\n{reach:?}: {rounds} rounds against another user: {good} succeeded, {} ended with words (exit codes {codes:?}), canary intact", rounds - good);
 }
 
 /// Settles what is left. Whoever owns a folder in which root works can put something else in the place of what a failed run needs to go on; now and
