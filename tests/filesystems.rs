@@ -10,21 +10,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use support::board::Board;
 use support::mounts;
+use support::noise::noise;
 use support::release;
 use support::rusage;
 use support::tree;
-
-/// Bytes that do not compress and are the same on every run.
-fn noise(n: usize, seed: u64) -> Vec<u8> {
-    let mut x = 0x2545_f491_4f6c_dd1d_u64 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x as u8
-    };
-    (0..n).map(|_| next()).collect()
-}
 
 const ONE: &[(&str, &str)] = &[("web/index.html", "one"), ("web/same.js", "same"), ("web/lib/gone.js", "gone"), ("api.py", "one")];
 const TWO: &[(&str, &str)] = &[("web/index.html", "two"), ("web/same.js", "same"), ("web/lib/new.js", "new"), ("api.py", "two")];

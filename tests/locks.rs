@@ -10,6 +10,7 @@ use std::process::Child;
 use rustix::process::{Pid, Signal, kill_process};
 use support::board::{Board, Ran, ran};
 use support::liar::{Answer, Fault, Liar};
+use support::noise::noise;
 use support::tree::{self, difference};
 use support::wait;
 
@@ -100,18 +101,6 @@ fn a_lock_file_of_an_earlier_boot_locks_nothing() {
     board.write("var/run/pikit-update.lock", "{\"pid\":1,\"boot_id\":\"an earlier one\",\"since\":\"2026-01-01T00:00:00Z\",\"command\":\"apply\"}\n");
     board.ok(&["apply", "-y"]);
     assert_eq!(board.text("srv/web/index.html"), "two");
-}
-
-/// Bytes that do not compress and are the same on every run.
-fn noise(n: usize, seed: u8) -> Vec<u8> {
-    let mut x = 0x2545_f491_4f6c_dd1d_u64 ^ u64::from(seed) << 32;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x as u8
-    };
-    (0..n).map(|_| next()).collect()
 }
 
 fn stopped_before_the_switch(name: &str, with: Signal) {

@@ -11,23 +11,12 @@ use std::process::Child;
 use rustix::process::{Pid, Signal, kill_process};
 use support::board::{Board, ran};
 use support::liar::{Answer, Fault, Liar};
+use support::noise::noise;
 use support::tree::difference;
 use support::wait;
 
 const TOKEN: &str = "s3cret-t0ken-of-the-test";
 const BUNDLE: &str = "/kit/pikit-1.1.0.tar.gz";
-
-/// Bytes that do not compress.
-fn noise(n: usize, seed: u64) -> Vec<u8> {
-    let mut x = 0x2545_f491_4f6c_dd1d_u64 ^ seed << 32;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x as u8
-    };
-    (0..n).map(|_| next()).collect()
-}
 
 /// A board with 1.0.0, and a server whose bundle of 1.1.0 stops in the middle and leaves the line open.
 fn stalled(name: &str) -> (Board, Liar, Vec<u8>) {

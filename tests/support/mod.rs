@@ -7,6 +7,7 @@ pub mod liar;
 pub mod board;
 pub mod maintainer;
 pub mod mounts;
+pub mod noise;
 pub mod release;
 pub mod rusage;
 pub mod strace;
