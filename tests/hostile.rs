@@ -5,12 +5,15 @@
 
 #[path = "hostile/target.rs"]
 mod target;
+#[path = "support/pulse.rs"]
+mod pulse;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use pulse::Pulse;
 use target::{Setup, Target, Watch, until};
 
 /// Not a test: the process that is attacked.
@@ -70,7 +73,7 @@ fn a_dripper_is_told_and_cut_at_the_deadline_however_it_drips() {
     let target = Target::start(Setup { head_time: seconds(1), ..Setup::default() });
     let mut slow = target.connect();
     slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    let begun = Instant::now();
+    let (pulse, begun) = (Pulse::start(), Instant::now());
     slow.set_nonblocking(true).unwrap();
     let answer = until("the end of a dripper", || {
         let _ = slow.write(b"a");
@@ -78,7 +81,8 @@ fn a_dripper_is_told_and_cut_at_the_deadline_however_it_drips() {
         slow.read(&mut text).ok().map(|n| String::from_utf8_lossy(&text[..n]).into_owned())
     });
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(begun.elapsed() < seconds(3), "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took < pulse.allows(seconds(3)), "{took:?}");
     // who said nothing is not spoken to: browsers connect before they know what to ask
     assert_eq!(target.raw(b"").text, "");
 }
@@ -176,7 +180,7 @@ fn what_is_malformed_is_refused_in_words_and_nobody_works_on_it() {
             assert!(reply.head.contains("application/problem+json") && reply.head.contains("Connection: close"), "{}", reply.text);
             let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
             assert_eq!(problem["status"], *status, "{}", reply.text);
-            assert!(reply.took < seconds(1), "{:?}: {:?}", String::from_utf8_lossy(bytes), reply.took);
+            assert!(reply.took < watch.pulse.allows(seconds(1)), "{:?}: {:?}", String::from_utf8_lossy(bytes), reply.took);
         }
     }
     assert!(!target.seen().contains("/smuggled"), "{}", target.seen());
@@ -261,7 +265,7 @@ fn it_comes_back_when_open_files_were_used_up_by_others() {
 #[test]
 fn six_connections_of_a_browser_are_all_answered() {
     let target = Target::start(Setup::default());
-    let mut longest = Duration::ZERO;
+    let (pulse, mut longest) = (Pulse::start(), Duration::ZERO);
     for _ in 0..20 {
         let begun = Instant::now();
         let mut six: Vec<_> = (0..6).map(|_| target.connect()).collect();
@@ -273,14 +277,14 @@ fn six_connections_of_a_browser_are_all_answered() {
         }
         longest = longest.max(begun.elapsed());
     }
-    assert!(longest < seconds(1), "{longest:?}");
+    assert!(longest < pulse.allows(seconds(1)), "{longest:?}");
     println!("six connections at once, 20 times: all answered, the slowest round {longest:?}");
 }
 
 #[test]
 fn a_hundred_requests_at_once_are_all_answered() {
     let target = Target::start(Setup::default());
-    let begun = Instant::now();
+    let (pulse, begun) = (Pulse::start(), Instant::now());
     let mut all: Vec<_> = (0..100).map(|_| target.connect()).collect();
     for stream in &mut all {
         stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").unwrap();
@@ -288,14 +292,15 @@ fn a_hundred_requests_at_once_are_all_answered() {
     for stream in all {
         let reply = target::reply(stream, begun);
         assert_eq!(reply.status, 200, "{}", reply.text);
-        assert!(reply.took < seconds(1), "{:?}", reply.took);
+        assert!(reply.took < pulse.allows(seconds(1)), "{:?}", reply.took);
     }
     println!("100 requests at once: answered within {:?}; {}", begun.elapsed(), target.vitals());
-    let slow: Vec<_> = (0..30).map(|_| target.begin("/slow?2000")).collect();
+    let slow: Vec<_> = (0..30).map(|_| target.begin("/slow?4000")).collect();
     let busy = Instant::now();
     let reply = target.get("/ping");
     assert_eq!(reply.status, 503, "{}", reply.text);
-    assert!(reply.head.contains("Retry-After:") && busy.elapsed() < seconds(2), "{}", reply.text);
+    let took = busy.elapsed();
+    assert!(reply.head.contains("Retry-After:") && took < pulse.allows(seconds(2)), "{took:?}: {}", reply.text);
     for stream in slow {
         assert!([200, 503].contains(&target::reply(stream, begun).status));
     }
@@ -307,7 +312,7 @@ fn sixteen_streams_get_each_event_at_once_and_a_closed_one_is_free_at_once() {
     let mut streams: Vec<_> = (0..16).map(|_| target.stream()).collect();
     let seventeenth = target.get("/events");
     assert_eq!(seventeenth.status, 503, "{}", seventeenth.text);
-    let mut worst = Duration::ZERO;
+    let (pulse, mut worst) = (Pulse::start(), Duration::ZERO);
     for n in 0..20 {
         let begun = Instant::now();
         let emit = target.begin(&format!("/emit?{n}"));
@@ -317,7 +322,7 @@ fn sixteen_streams_get_each_event_at_once_and_a_closed_one_is_free_at_once() {
         }
         target::reply(emit, begun);
     }
-    assert!(worst < Duration::from_millis(100), "{worst:?}");
+    assert!(worst < pulse.allows(Duration::from_millis(100)), "{worst:?}");
     Watch::start(&target).end(&format!("16 streams, an event reaches all within {worst:?}"));
     // closed, half-closed, reset: each is noticed without an event
     drop(streams.pop());
@@ -325,8 +330,9 @@ fn sixteen_streams_get_each_event_at_once_and_a_closed_one_is_free_at_once() {
     rustix::net::sockopt::set_socket_linger(streams.pop().unwrap(), Some(Duration::ZERO)).unwrap();
     let begun = Instant::now();
     until("three streams to be free", || (target.get("/streams").body == "13").then_some(()));
-    println!("closed streams are free after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < seconds(1));
+    let took = begun.elapsed();
+    println!("closed streams are free after {took:?}");
+    assert!(took < pulse.allows(seconds(1)), "{took:?}");
     streams.extend((0..3).map(|_| target.stream()));
     // a page that is reloaded again and again
     for _ in 0..40 {
@@ -391,8 +397,9 @@ fn a_body_may_have_64_kib_and_not_a_byte_more_and_must_arrive_in_time() {
     }
     let mut slow = target.connect();
     slow.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na").unwrap();
+    let pulse = Pulse::start();
     let reply = target::reply(slow, Instant::now());
-    assert!(reply.status == 408 && reply.took < seconds(3), "{} {:?}", reply.text, reply.took);
+    assert!(reply.status == 408 && reply.took < pulse.allows(seconds(3)), "{} {:?}", reply.text, reply.took);
 }
 
 #[test]
@@ -426,7 +433,7 @@ fn rubbish_is_answered_or_closed_and_never_waited_for() {
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(pieces in proptest::collection::vec(piece, 0..6), closes in any::<bool>())| {
         let reply = target.send(&pieces.concat(), closes);
-        prop_assert!(reply.took < seconds(3), "{:?}", reply.took);
+        prop_assert!(reply.took < watch.pulse.allows(seconds(3)), "{:?}", reply.took);
         prop_assert!(reply.text.is_empty() || (200..510).contains(&reply.status), "{}", reply.text);
     });
     watch.end("300 times rubbish");
@@ -438,11 +445,11 @@ fn a_broken_inner_server_is_replaced_before_anybody_notices_much() {
     for _ in 0..3 {
         let stream = target.get("/break");
         assert_eq!(stream.body, "broken", "{}", stream.text);
-        let begun = Instant::now();
+        let (pulse, begun) = (Pulse::start(), Instant::now());
         let reply = target.get("/ping");
         assert_eq!(reply.status, 200, "{}", reply.text);
         println!("tiny_http's accept loop ended: next answer after {:?}", begun.elapsed());
-        assert!(reply.took < seconds(1));
+        assert!(reply.took < pulse.allows(seconds(1)), "{:?}", reply.took);
     }
     // the old ones are gone, their threads too
     until("few threads", || (target.threads() < 25).then_some(()));
@@ -481,11 +488,15 @@ fn it_sleeps_while_nothing_happens() {
     let unread = target.begin("/big");
     let _open = (target.connect(), target.stream(), half(target.connect(), slow), target.begin("/slow?60000"), unix, more, unread);
     until("all of them to be worked on", || (target.get("/working").body == "6").then_some(()));
-    let (begun, before) = (Instant::now(), target.ticks());
-    std::thread::sleep(seconds(2));
-    let used = target.ticks() - before;
-    println!("nothing happened for {:?}: {used} ticks of 10 ms", begun.elapsed());
-    assert!(used <= 5, "{used} ticks of 10 ms in 2 s of nothing");
+    let nothing = || {
+        let (begun, before) = (Instant::now(), target.ticks());
+        std::thread::sleep(seconds(2));
+        let used = target.ticks() - before;
+        println!("nothing happened for {:?}: {used} ticks of 10 ms", begun.elapsed());
+        used
+    };
+    // a slow machine may still be at work on what was asked of it before
+    assert!((0..5).any(|_| nothing() <= 5), "it does not come to rest");
 }
 
 #[test]
@@ -502,9 +513,10 @@ fn it_ends_at_once_and_leaves_nothing_behind() {
     let _open = (target.stream(), target.connect(), target.begin("/slow?3600000"));
     assert_eq!(std::fs::read_dir(&target.runtime).unwrap().count(), 1, "only the socket that we made");
     rustix::process::kill_process(rustix::process::Pid::from_child(&target.child), rustix::process::Signal::TERM).unwrap();
-    let begun = Instant::now();
+    let (pulse, begun) = (Pulse::start(), Instant::now());
     target.child.wait().unwrap();
-    assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took < pulse.allows(seconds(1)), "{took:?}");
 }
 
 #[test]
@@ -566,7 +578,7 @@ fn the_program_itself_stands_it_all() {
     for (bytes, status) in &cases {
         let reply = target.send(bytes, bytes.ends_with(b"Host: a"));
         assert_eq!(reply.status, *status, "{:?}: {}", String::from_utf8_lossy(bytes), reply.text);
-        assert!(reply.took < seconds(1), "{:?}", reply.took);
+        assert!(reply.took < watch.pulse.allows(seconds(1)), "{:?}", reply.took);
     }
     watch.end(&format!("serve, {} bombs, lies and smuggled requests", cases.len()));
     let reply = target.raw("GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100).as_bytes());
@@ -575,15 +587,16 @@ fn the_program_itself_stands_it_all() {
     let page = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
     let status = format!("GET /api/update/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
     for (count, words) in [(6, page), (100, page), (100, &status)] {
-        let begun = Instant::now();
+        let (pulse, begun) = (Pulse::start(), Instant::now());
         let mut all: Vec<_> = (0..count).map(|_| target.connect()).collect();
         for stream in &mut all {
             stream.write_all(words.as_bytes()).unwrap();
         }
         let replies: Vec<_> = all.into_iter().map(|stream| target::reply(stream, begun)).collect();
         assert!(replies.iter().all(|r| r.status == 200), "{:?}", replies.iter().find(|r| r.status != 200));
-        println!("serve, {count} at once: all answered within {:?}; {}", begun.elapsed(), target.vitals());
-        assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+        let took = begun.elapsed();
+        println!("serve, {count} at once: all answered within {took:?}; {}", target.vitals());
+        assert!(took < pulse.allows(seconds(1)), "{took:?}");
     }
 
     let watch = Watch::start(&target);

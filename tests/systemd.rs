@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use machine::{Machine, PLACES, ROOT_SIDE};
 use pikit_updater::daily::drop_in;
+use support::pulse::Pulse;
 
 /// The page and the service of one release.
 fn both(version: &str) -> (String, String) {
@@ -224,9 +225,6 @@ fn a_root_side_that_is_killed_is_settled_at_once_and_the_next_click_counts() {
 fn a_restart_of_the_board_in_the_middle_of_a_trial_is_no_fault_of_the_release() {
     or_no_machine!();
     let machine = Machine::new("reboot");
-    // on a busy machine a shutdown takes its time, and this one waits for the trial
-    let config = machine.text("etc/pikit/updater.toml");
-    machine.write("etc/pikit/updater.toml", config.replace("timeout = \"8s\"", "timeout = \"40s\""));
     machine.offer("1.1.0", false);
     machine.write("srv/hold-1.1.0", "");
     machine.request(1, "\"action\":\"apply\"");
@@ -368,7 +366,7 @@ fn a_source_that_cannot_be_reached_is_asked_four_times_and_not_for_ever() {
 }
 
 /// Times that a test can wait for. The API looks at itself, and tells systemd, every 10 s.
-const QUICK_API: &str = "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater serve --leave-requests --idle 3s\nWatchdogSec=15s\nRestartSec=200ms\n";
+const QUICK_API: &str = "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater serve --leave-requests --idle 8s\nWatchdogSec=20s\nRestartSec=200ms\n";
 
 #[test]
 fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_are_run_by_the_root_side() {
@@ -396,6 +394,7 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     );
 
     // as little as possible: an own user, no capability, no network, nothing writable but the folder of requests
+    assert_eq!(machine.ask("GET", "/ping", "", "").status, 200, "asked again, it does not leave meanwhile");
     let pid = machine.show("pikit-update-api.service", "MainPID");
     let status = machine.ok(&format!("cat /proc/{pid}/status"));
     let line = |name: &str| status.lines().find(|l| l.starts_with(name)).unwrap_or_default().split_whitespace().nth(1).unwrap_or_default().to_owned();
@@ -432,6 +431,7 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     // hung: killed by the watchdog, not before, and there again
     let killed = || machine.journal("pikit-update-api").matches("Watchdog timeout").count();
     assert_eq!(killed(), 0);
+    assert_eq!(machine.ask("GET", "/ping", "", "").status, 200);
     let pid = machine.show("pikit-update-api.service", "MainPID");
     machine.ok(&format!("kill -STOP {pid}"));
     let begun = Instant::now();
@@ -476,7 +476,7 @@ fn behind_nginx_one_logs_in_and_each_event_comes_within_200_ms_of_its_cause() {
     assert_eq!(ask("GET", "/api/update/status", &cookie, "").json()["current"], "1.0.0");
     assert!(!machine.ok("cat /var/log/nginx/access.log").contains(&token));
 
-    let (causes, done) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let (causes, done, pulse) = (Mutex::new(Vec::new()), AtomicBool::new(false), Pulse::start());
     let file = machine.path("run/pikit-update/progress.json");
     let mut told: Vec<(SystemTime, String, serde_json::Value)> = Vec::new();
     let seen = |e: &http::Event| (e.came, e.name.clone(), e.data.clone());
@@ -518,7 +518,7 @@ fn behind_nginx_one_logs_in_and_each_event_comes_within_200_ms_of_its_cause() {
     }
     lags.sort_unstable();
     println!("{} events through nginx, of {} causes: {:?} in the middle, {:?} at most", lags.len(), causes.len(), lags[lags.len() / 2], lags[lags.len() - 1]);
-    assert!(lags.len() >= 3 && lags[lags.len() - 1] < Duration::from_millis(200), "{lags:?}");
+    assert!(lags.len() >= 3 && lags[lags.len() - 1] < pulse.allows(Duration::from_millis(200)), "{lags:?}");
 
     // nginx restarted below an open page: the stream ends, and the next one begins with the whole state
     let mut last = String::new();

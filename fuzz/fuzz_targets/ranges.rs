@@ -10,6 +10,7 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use chrono::{DateTime, Utc};
 use libfuzzer_sys::fuzz_target;
+use pikit_updater::source::Span;
 use pikit_updater::source::fuzzing::{Client, join, pause, place};
 use pikit_updater::world::Clock;
 use ureq::config::Config;
@@ -87,7 +88,7 @@ fuzz_target!(|input: &[u8]| {
 fn lie(from: u64, size: Option<u64>, validator: Option<&str>, answers: &[u8]) {
     let answers: Vec<Vec<u8>> = answers.split(|b| *b == END).map(<[u8]>::to_vec).collect();
     let client = connect(move |n, _| answers.get(n).cloned());
-    if let Ok(mut body) = client.open(AT, from, validator, size) {
+    if let Ok(mut body) = client.open(AT, Span::Rest { from, validator }, size) {
         assert!(body.start == from || body.start == 0);
         assert!(body.total.is_none() || size.is_none() || body.total == size);
         let mut got = Vec::new();
@@ -95,6 +96,14 @@ fn lie(from: u64, size: Option<u64>, validator: Option<&str>, answers: &[u8]) {
         let end = body.start + got.len() as u64;
         assert!(body.total.is_none_or(|total| end <= total.max(body.start)), "more was handed out than there is");
         assert!(read.is_err() || body.total.is_none_or(|total| end == total), "it ended early, and nobody said so");
+    }
+    // a run of blocks, counted from the end: never more than that, unless all of it comes
+    if let Ok(mut body) = client.open(AT, Span::Run { before_end: from, length: from / 2 + 1 }, size) {
+        let mut got = Vec::new();
+        let read = body.reader.read_to_end(&mut got);
+        let most = from / 2 + 1;
+        assert!(!body.cut || got.len() as u64 <= most, "more than the run was handed out");
+        assert!(!body.cut || read.is_err() || got.len() as u64 == most, "the run ended early, and nobody said so");
     }
     if let Ok(Some(small)) = client.fetch(AT, 100) {
         assert!(small.len() <= 100);
@@ -108,16 +117,25 @@ fn serve(from: u64, size: u8, knows_size: bool, faults: Vec<Fault>) {
     let file: Vec<u8> = (0..size).collect();
     let (served, known) = (file.clone(), knows_size.then_some(file.len() as u64));
     let client = connect(move |n, request| Some(answer(&served, request, faults.get(n).copied().unwrap_or(Fault::None))));
-    let Ok(mut body) = client.open(AT, from, Some("\"one\""), known) else { return };
+    let Ok(mut body) = client.open(AT, Span::Rest { from, validator: Some("\"one\"") }, known) else { return };
     let mut got = Vec::new();
     if body.reader.read_to_end(&mut got).is_ok() {
         assert_eq!(got, file[(body.start as usize).min(file.len())..], "the bytes are not those of the file");
+    }
+    drop(body);
+    let before_end = from.clamp(1, file.len().max(1) as u64);
+    let length = before_end.div_ceil(2);
+    let Ok(mut body) = client.open(AT, Span::Run { before_end, length }, known) else { return };
+    let (start, mut got) = (body.start as usize, Vec::new());
+    if body.reader.read_to_end(&mut got).is_ok() && start <= file.len() {
+        let end = if body.cut { start + length as usize } else { file.len() };
+        assert_eq!(got, file[start..end], "the bytes are not those of the run");
     }
 }
 
 fn judge(words: &Words<'_>) {
     let Words { status, range, length, from, .. } = *words;
-    match place(status, Some(range), length, from) {
+    match place(status, Some(range), length, from, None) {
         ("here", total) => {
             assert_eq!(status, 206);
             assert!(total.is_some_and(|total| total > from), "a part of a file of {total:?} bytes from {from} on");
@@ -145,15 +163,20 @@ fn judge(words: &Words<'_>) {
 fn answer(file: &[u8], request: &str, fault: Fault) -> Vec<u8> {
     let header =
         |name: &str| request.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()));
-    let asked = header("range").and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    let number = |text: &str| text.parse::<usize>().ok();
+    let asked = header("range").and_then(|r| match r.strip_prefix("bytes=")?.split_once('-')? {
+        ("", count) => Some((file.len().saturating_sub(number(count)?), file.len())),
+        (from, "") => Some((number(from)?, file.len())),
+        (from, last) => Some((number(from)?, file.len().min(number(last)? + 1))),
+    });
     let asked = asked.filter(|_| !matches!(fault, Fault::Whole) && header("if-range").is_none_or(|tag| tag == "\"one\""));
     let tag = if matches!(fault, Fault::NoTag) { "" } else { "ETag: \"one\"\r\n" };
     let (head, mut body) = match (fault, asked) {
         (Fault::Busy, _) => return b"HTTP/1.1 503 Busy\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n".to_vec(),
-        (_, Some(from)) if from >= file.len() => (format!("HTTP/1.1 416 No\r\nContent-Range: bytes */{}\r\n{tag}", file.len()), Vec::new()),
-        (_, Some(from)) => {
+        (_, Some((from, _))) if from >= file.len() => (format!("HTTP/1.1 416 No\r\nContent-Range: bytes */{}\r\n{tag}", file.len()), Vec::new()),
+        (_, Some((from, end))) => {
             let cut = if let Fault::Short(n) = fault { usize::from(n) } else { 0 };
-            let end = file.len().saturating_sub(cut).max(from + 1);
+            let end = end.saturating_sub(cut).max(from + 1);
             (format!("HTTP/1.1 206 Part\r\nContent-Range: bytes {from}-{}/{}\r\n{tag}", end - 1, file.len()), file[from..end].to_vec())
         }
         (_, None) => (format!("HTTP/1.1 200 OK\r\n{tag}"), file.to_vec()),

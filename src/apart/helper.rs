@@ -13,6 +13,7 @@ use super::frame::{self, Lie, NoFrame};
 use super::user::User;
 use super::words::{self, Kind};
 use crate::error::{Code, Error, Result, find_inside};
+use crate::source::Tally;
 use crate::world::Clock;
 
 /// This very program, also when its file was replaced meanwhile.
@@ -35,6 +36,8 @@ pub struct Helper<'a> {
     ear: BufReader<Ear<'a>>,
     /// The last answer.
     pub payload: Vec<u8>,
+    /// What it has asked of a server so far.
+    pub tally: Tally,
 }
 
 impl<'a> Helper<'a> {
@@ -64,7 +67,7 @@ impl<'a> Helper<'a> {
         // its end of the line is in the command still, and would keep the line open
         drop(command);
         let ear = Ear { line: ear, clock, heard: clock.monotonic() };
-        Ok(Helper { child, line, ear: BufReader::with_capacity(64 << 10, ear), payload: Vec::new() })
+        Ok(Helper { child, line, ear: BufReader::with_capacity(64 << 10, ear), payload: Vec::new(), tally: Tally::default() })
     }
 
     /// Gives an order.
@@ -90,8 +93,14 @@ impl<'a> Helper<'a> {
         if self.ear.get_ref().clock.stops() > 0 {
             return Err(crate::error::stopped());
         }
-        let known = |number| Kind::of(number).filter(|k| *k == Kind::Failed || may.contains(k));
-        match frame::read(&mut self.ear, &mut self.payload, |number| known(number).map(Kind::most)) {
+        let known = |number| Kind::of(number).filter(|k| matches!(k, Kind::Failed | Kind::Tallied) || may.contains(k));
+        let read = loop {
+            match frame::read(&mut self.ear, &mut self.payload, |number| known(number).map(Kind::most)) {
+                Ok(number) if number == Kind::Tallied as u8 => self.tally = words::tally(&self.payload).map_err(lied)?,
+                read => break read,
+            }
+        };
+        match read {
             Ok(number) => match known(number) {
                 Some(Kind::Failed) => Err(words::error(&self.payload).unwrap_or_else(lied)),
                 Some(kind) => Ok(kind),

@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::io::{self, Read};
 
+use super::frame::Lie;
 use super::helper::{Helper, lied};
+use super::patch_words;
 use super::words::{self, Kind};
 use crate::error::{Error, Result};
-
-use crate::source::Unpacked;
+use crate::release::bundle::Head;
+use crate::release::manifest::Mode;
+use crate::source::{Earlier, Making, Unpacked};
 
 /// What an entry costs beside its content: so that entries without any have an end too. It is what tar spends on one at least.
 const HEADER: u64 = 512;
@@ -18,6 +21,8 @@ pub trait Answers {
     fn next(&mut self, may: &[Kind]) -> Result<Kind>;
     /// What it said.
     fn said(&self) -> &[u8];
+    /// Says something in between.
+    fn say(&mut self, kind: Kind, payload: &[u8]) -> Result<()>;
 }
 
 impl Answers for Helper<'_> {
@@ -26,6 +31,9 @@ impl Answers for Helper<'_> {
     }
     fn said(&self) -> &[u8] {
         &self.payload
+    }
+    fn say(&mut self, kind: Kind, payload: &[u8]) -> Result<()> {
+        self.order(kind, payload)
     }
 }
 
@@ -45,16 +53,45 @@ pub fn entries(from: &mut dyn Answers, limit: u64, to: &mut dyn Unpacked) -> Res
             Error::verification(format!("the bundle unpacks to more than the {} its manifest accounts for", crate::quantity::bytes(limit)))
                 .hint("nothing of it is installed; try again later, and tell the maintainer if it stays so")
         })?;
-        let mut content = Content { from: &mut *from, left: head.size, at: 0, ready: 0, used: &used };
-        to.entry(&head, &mut content, &used)?;
-        // what was not wanted passes by
-        io::copy(&mut content, &mut io::sink()).map_err(|e| crate::source::read_error(e, || "reading the bundle".into()))?;
+        one(from, &head, None, &used, to)?;
     }
+}
+
+/// Hands over one file after the other that a patch makes. Returns the bytes of the patch that were read.
+///
+/// # Errors
+/// The other side's; a file that is not wanted, or has another size than the manifest says; whatever the taker says.
+pub fn made(from: &mut dyn Answers, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
+    let used = Cell::new(0);
+    loop {
+        if from.next(&[Kind::Made, Kind::End])? == Kind::End {
+            return words::end(from.said()).map_err(lied);
+        }
+        let (index, size, now) = patch_words::made(from.said()).map_err(lied)?;
+        used.set(used.get().max(now));
+        let file = making.files.get(index).filter(|_| making.wanted.has(index as u32)).ok_or_else(|| lied(Lie("a file comes that was not asked for")))?;
+        if file.size.is_some_and(|told| told != size) {
+            return Err(Error::verification(format!("the patch makes {} with another size than the manifest says", file.path)));
+        }
+        let head = Head { path: file.path.clone(), size, mode: file.mode.map_or(0o644, Mode::bits) & 0o755, member: None };
+        one(from, &head, Some(making.earlier), &used, to)?;
+    }
+}
+
+/// Hands over one file.
+fn one(from: &mut dyn Answers, head: &Head, earlier: Option<&dyn Earlier>, used: &Cell<u64>, to: &mut dyn Unpacked) -> Result<()> {
+    let mut content = Content { from, earlier, left: head.size, at: 0, ready: 0, used };
+    to.entry(head, &mut content, used)?;
+    // what was not wanted passes by
+    io::copy(&mut content, &mut io::sink()).map_err(|e| crate::source::read_error(e, || "reading the bundle".into()))?;
+    Ok(())
 }
 
 /// One content.
 struct Content<'c> {
     from: &'c mut dyn Answers,
+    /// What it may be made of.
+    earlier: Option<&'c dyn Earlier>,
     /// Bytes that have not come.
     left: u64,
     /// Of the bytes that came last: the next one, and the end.
@@ -65,7 +102,15 @@ struct Content<'c> {
 
 impl Content<'_> {
     fn more(&mut self) -> Result<()> {
-        self.from.next(&[Kind::Bytes])?;
+        while let Some(earlier) = self.earlier
+            && self.from.next(&[Kind::Bytes, Kind::Lacks])? == Kind::Lacks
+        {
+            let stretch = patch_words::lacks(self.from.said()).map_err(lied)?;
+            earlier.hand(&stretch, &mut |chunk| self.from.say(Kind::Earlier, chunk))?;
+        }
+        if self.earlier.is_none() {
+            self.from.next(&[Kind::Bytes])?;
+        }
         let (now, bytes) = words::content(self.from.said(), self.left).map_err(lied)?;
         let (whole, part) = (self.from.said().len(), bytes.len());
         self.used.set(self.used.get().max(now));

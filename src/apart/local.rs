@@ -59,8 +59,8 @@ impl Archive for Handed<'_> {
         self.0.answer(&[Kind::IsInside])?;
         words::is_inside(&self.0.payload).map_err(lied)
     }
-    fn unpack(&mut self, limit: u64, to: &mut dyn Unpacked) -> Result<u64> {
-        self.0.order(Kind::UnpackThis, &limit.to_le_bytes())?;
+    fn unpack(&mut self, limit: u64, length: Option<u64>, to: &mut dyn Unpacked) -> Result<u64> {
+        self.0.order(Kind::UnpackThis, &words::pack_unpack_this(limit, length))?;
         intake::entries(&mut self.0, limit, to)
     }
 }

@@ -19,6 +19,8 @@ mod frame;
 mod helper;
 mod intake;
 mod local;
+mod orders;
+mod patch_words;
 mod remote;
 mod serve;
 mod user;

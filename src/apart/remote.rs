@@ -1,14 +1,15 @@
 //! A source on the network, seen from the root side: orders go out, candidates, contents and what is wrong come back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::process::Stdio;
 
 use super::helper::{Helper, lied};
 use super::intake;
+use super::patch_words;
 use super::words::{self, Kind};
 use crate::error::{Error, Result};
 use crate::release::Manifest;
-use crate::source::{BundleRef, Judge, Line, Memory, Offer, Source, Unpacked, Verdict, Wanted};
+use crate::source::{BundleRef, Judge, Line, Making, Memory, Offer, Source, Span, Tally, Unpacked, Verdict, Wanted};
 use crate::world::Clock;
 
 /// Most candidates of one question.
@@ -21,6 +22,8 @@ pub struct Remote<'a> {
     clock: &'a dyn Clock,
     /// The process, while it is at rest: one for all that a command asks, so that connections are used again.
     helper: RefCell<Option<Helper<'a>>>,
+    /// What all of them asked.
+    tally: Cell<Tally>,
 }
 
 impl<'a> Remote<'a> {
@@ -30,7 +33,7 @@ impl<'a> Remote<'a> {
     /// The process cannot be started, or cannot use what it is given.
     pub fn open(line: Line, clock: &'a dyn Clock) -> Result<Self> {
         let (helper, name) = speak(&line, clock)?;
-        Ok(Remote { name, line, clock, helper: RefCell::new(Some(helper)) })
+        Ok(Remote { name, line, clock, helper: RefCell::new(Some(helper)), tally: Cell::default() })
     }
 
     /// Does something with the process. After a failure nobody knows what it is at: the next one gets a new one.
@@ -40,9 +43,16 @@ impl<'a> Remote<'a> {
             Some(helper) => helper,
             None => speak(&self.line, self.clock)?.0,
         };
-        let done = work(&mut helper)?;
-        *self.helper.borrow_mut() = Some(helper);
-        Ok(done)
+        let before = helper.tally;
+        let done = work(&mut helper);
+        let (so_far, now) = (self.tally.get(), helper.tally);
+        let more = |all: u64, now: u64, before: u64| all.saturating_add(now.saturating_sub(before));
+        let (requests, bytes) = (more(so_far.requests, now.requests, before.requests), more(so_far.bytes, now.bytes, before.bytes));
+        self.tally.set(Tally { requests, bytes });
+        if done.is_ok() {
+            *self.helper.borrow_mut() = Some(helper);
+        }
+        done
     }
 }
 
@@ -101,17 +111,37 @@ impl Source for Remote<'_> {
         })
     }
 
-    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
+    fn unpack(&self, bundle: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64> {
         self.with(|helper| {
-            helper.order(Kind::Unpack, &words::pack_unpack(bundle, from, validator))?;
+            helper.order(Kind::Unpack, &words::pack_unpack(bundle, span))?;
             helper.answer(&[Kind::Began])?;
             let start = words::start(&helper.payload).map_err(lied)?;
-            if start.start != from && start.start != 0 {
+            let from = match span {
+                Span::Rest { from, .. } => Some(from),
+                // where it has no size it begins where it likes: what comes is looked at in any case
+                Span::Run { before_end, .. } => start.total.map_or(Some(start.start), |total| total.checked_sub(before_end)),
+            };
+            if Some(start.start) != from && start.start != 0 {
                 return Err(lied(super::frame::Lie("a bundle begins where nobody asked for it")));
             }
             let limit = to.start(&start)?;
             helper.order(Kind::Limit, &limit.to_le_bytes())?;
             intake::entries(helper, limit, to)
         })
+    }
+
+    fn has_patches(&self) -> bool {
+        true
+    }
+
+    fn patch(&self, patch: &BundleRef, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
+        self.with(|helper| {
+            helper.order(Kind::Patch, &patch_words::pack_patch(patch, &making.wanted, &making.here))?;
+            intake::made(helper, making, to)
+        })
+    }
+
+    fn tally(&self) -> Tally {
+        self.tally.get()
     }
 }

@@ -11,10 +11,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::confine::confine;
 use super::frame::{self, Lie, NoFrame};
+use super::patch_words;
 use super::words::{self, CHUNK, Kind};
 use crate::error::{Error, Result};
 use crate::release::bundle::Head;
-use crate::source::{Archive, Candidate, Judge, Memory, Network, Plain, Start, Unpacked, Verdict, read_error, steps};
+use crate::release::patch::Stretch;
+use crate::source::patched::{self, Made};
+use crate::source::{Archive, Candidate, Judge, Memory, Network, Plain, Span, Start, Unpacked, Verdict, read_error, steps};
 use crate::world::Clock;
 use crate::world::clock::RealClock;
 
@@ -84,7 +87,7 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
     let speaker = RefCell::new(speaker);
     let mut source: Option<Box<dyn Network + '_>> = None;
     let mut archive: Option<Plain> = None;
-    let orders = [Kind::Speak, Kind::Find, Kind::Unpack, Kind::Inside, Kind::UnpackThis, Kind::Steps];
+    let orders = [Kind::Speak, Kind::Find, Kind::Unpack, Kind::Patch, Kind::Inside, Kind::UnpackThis, Kind::Steps];
     loop {
         let order = speaker.borrow_mut().hear(&orders)?;
         let said = std::mem::take(&mut speaker.borrow_mut().payload);
@@ -105,9 +108,14 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
                 })
             }
             Kind::Unpack => {
-                let (bundle, from, validator) = words::unpack(&said).map_err(lie)?;
+                let (bundle, span) = words::unpack(&said).map_err(lie)?;
                 let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
-                source.unpack(&bundle, from, validator, &mut Sending(&speaker)).map(end)
+                source.unpack(&bundle, span, &mut Sending(&speaker)).map(end)
+            }
+            Kind::Patch => {
+                let (patch, wanted, here) = patch_words::patch(&said).map_err(lie)?;
+                let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
+                source.open(&patch, Span::ALL).and_then(|body| patched::make(body, &wanted, &here, &mut Sending(&speaker))).map(end)
             }
             Kind::Inside => {
                 let (first, name) = words::inside(&said).map_err(lie)?;
@@ -115,14 +123,17 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
                 archive.inside(first, name).map(|inside| (Kind::IsInside, words::pack_inside_answer(&inside)))
             }
             Kind::UnpackThis => {
-                let limit = words::limit(&said).map_err(lie)?;
+                let (limit, length) = words::unpack_this(&said).map_err(lie)?;
                 let archive = archive.get_or_insert_with(|| Plain::new(io::stdin()));
-                archive.unpack(limit, &mut Sending(&speaker)).map(end)
+                archive.unpack(limit, length, &mut Sending(&speaker)).map(end)
             }
             Kind::Steps => Ok((Kind::TheSteps, words::pack_steps(&steps::of(&said)))),
             _ => return Err(NoFrame::Lie(Lie("an order came that was not its turn"))),
         };
         let (kind, payload) = answer.unwrap_or_else(|e| (Kind::Failed, words::pack_error(&e)));
+        if let Some(source) = &source {
+            speaker.borrow_mut().say(Kind::Tallied, &words::pack_tally(source.tally())).map_err(NoFrame::Read)?;
+        }
         speaker.borrow_mut().say(kind, &payload).map_err(NoFrame::Read)?;
     }
 }
@@ -171,5 +182,31 @@ impl Unpacked for Sending<'_, '_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Sends what a patch makes, and asks the other end for what it is made of.
+impl Made for Sending<'_, '_> {
+    fn earlier(&mut self, stretch: &Stretch) -> Result<Vec<u8>> {
+        let mut speaker = self.0.borrow_mut();
+        speaker.say(Kind::Lacks, &patch_words::pack_lacks(stretch)).map_err(cut)?;
+        let mut bytes = Vec::with_capacity(stretch.length as usize);
+        while bytes.len() < stretch.length as usize {
+            speaker.hear(&[Kind::Earlier]).map_err(cut)?;
+            if speaker.payload.is_empty() {
+                return Err(cut(()));
+            }
+            bytes.extend_from_slice(&speaker.payload);
+        }
+        Ok(bytes)
+    }
+
+    fn file(&mut self, index: u32, size: u64, used: u64) -> Result<()> {
+        self.0.borrow_mut().say(Kind::Made, &patch_words::pack_made(index, size, used)).map_err(cut)
+    }
+
+    fn bytes(&mut self, bytes: &[u8], used: u64) -> Result<()> {
+        let mut speaker = self.0.borrow_mut();
+        bytes.chunks(CHUNK).try_for_each(|chunk| speaker.say(Kind::Bytes, &words::pack_bytes(used, chunk))).map_err(cut)
     }
 }

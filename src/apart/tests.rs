@@ -8,12 +8,14 @@ use std::io::Read;
 use super::frame::{Lie, Pack};
 use super::helper::lied;
 use super::intake::{self, Answers};
+use super::patch_words;
 use super::words::{self, Kind};
 use crate::error::{Code, Error, Result};
 use crate::release::bundle::Head;
 use crate::release::manifest::SignedStep;
+use crate::release::patch::Stretch;
 use crate::source::steps::STEPS_MAX;
-use crate::source::{Access, BundleRef, Candidate, Inside, Line, Place, Start, Taste, Token, Unpacked, Verdict, Wanted};
+use crate::source::{Access, Bits, BundleRef, Candidate, Earlier, Inside, Line, Making, Place, Span, Start, Tally, Taste, Token, Unpacked, Verdict, Wanted};
 
 fn head(path: &str, size: u64) -> Head {
     Head { path: crate::release::ReleasePath::new(path).unwrap(), size, mode: 0o644, member: Some(7) }
@@ -39,7 +41,20 @@ fn what_is_said_is_understood() {
     let wanted = Wanted::Exact("1.2.3".parse().unwrap());
     assert_eq!(words::find(&words::pack_find(&wanted, "memory")).unwrap(), (wanted, "memory"));
     let bundle = BundleRef { at: "https://git.lan/b".into(), size: Some(3) };
-    assert_eq!(words::unpack(&words::pack_unpack(&bundle, 9, Some("tag"))).unwrap(), (bundle.clone(), 9, Some("tag")));
+    for span in [Span::ALL, Span::Rest { from: 9, validator: Some("tag") }, Span::Run { before_end: 7, length: 3 }] {
+        assert_eq!(words::unpack(&words::pack_unpack(&bundle, span)).unwrap(), (bundle.clone(), span));
+    }
+    let (mut wanted, here) = (Bits::default(), Bits(vec![1, 2]));
+    wanted.set(70);
+    assert!(wanted.has(70) && !wanted.has(69) && !wanted.has(7000));
+    assert_eq!(patch_words::patch(&patch_words::pack_patch(&bundle, &wanted, &here)).unwrap(), (bundle.clone(), wanted, here));
+    let tally = Tally { requests: 3, bytes: 4 };
+    assert_eq!(words::tally(&words::pack_tally(tally)).unwrap(), tally);
+    assert_eq!(patch_words::made(&patch_words::pack_made(7, 8, 9)).unwrap(), (7, 8, 9));
+    let stretch = Stretch { file: 1, offset: 2, length: 3 };
+    assert_eq!(patch_words::lacks(&patch_words::pack_lacks(&stretch)).unwrap(), stretch);
+    assert!(patch_words::lacks(&patch_words::pack_lacks(&Stretch { length: 3 << 20, ..stretch })).is_err());
+    assert_eq!(words::unpack_this(&words::pack_unpack_this(5, Some(6))).unwrap(), (5, Some(6)));
     assert_eq!(words::found(&words::pack_found(&bundle, &["note".into()], "m")).unwrap(), (bundle, vec!["note".into()], "m".into()));
     let start = Start { start: 1, total: Some(2), validator: Some("tag".into()) };
     assert_eq!(words::start(&words::pack_start(&start)).unwrap(), start);
@@ -129,6 +144,9 @@ impl Answers for Said {
     fn said(&self) -> &[u8] {
         &self.1
     }
+    fn say(&mut self, _: Kind, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads what it is given, or leaves it.
@@ -203,4 +221,43 @@ fn contents_that_lie_are_refused_whether_they_are_read_or_left() {
             assert_eq!(used.expect_err(what).code, code, "{what}");
         }
     }
+}
+
+/// Has one content.
+struct Kept;
+
+impl Earlier for Kept {
+    fn hand(&self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        if stretch.file == 0 { to(b"earlier") } else { Err(Error::source_failed("the patch needs what is not here")) }
+    }
+}
+
+#[test]
+fn what_a_patch_makes_is_what_was_asked_for_or_nothing() {
+    let manifest =
+        |size| format!(r#"{{"version":"1.0.0","files":[{{"path":"a","sha256":"{0}"}},{{"path":"b","sha256":"{0}","size":{size}}}]}}"#, "0".repeat(64));
+    let manifest = crate::release::Manifest::parse(manifest(3).as_bytes()).unwrap();
+    let mut wanted = Bits::default();
+    wanted.set(1);
+    let making = Making { files: &manifest.files, wanted, here: Bits::default(), earlier: &Kept };
+    let made = |index, size| (Kind::Made, patch_words::pack_made(index, size, 0));
+    let lacks = |file| (Kind::Lacks, patch_words::pack_lacks(&Stretch { file, offset: 0, length: 7 }));
+    let bytes = |b: &[u8]| (Kind::Bytes, words::pack_bytes(1, b));
+    let end = || (Kind::End, 9u64.to_le_bytes().to_vec());
+    let all = |answers: Vec<Answer>| {
+        let mut taker = Taker::default();
+        let result = intake::made(&mut Said(answers.into(), Vec::new()), &making, &mut taker);
+        result.map(|used| (used, taker.got))
+    };
+    let (used, taken) = all(vec![made(1, 3), lacks(0), bytes(b"ab"), bytes(b"c"), end()]).unwrap();
+    assert_eq!((used, taken), (9, vec![("b".to_owned(), b"abc".to_vec())]));
+    // not wanted; not in the list; of another size; longer; without an end; what is not here; out of turn
+    assert!(all(vec![made(0, 3), bytes(b"abc"), end()]).is_err());
+    assert!(all(vec![made(7, 3), bytes(b"abc"), end()]).is_err());
+    assert!(all(vec![made(1, 4), bytes(b"abcd"), end()]).is_err());
+    assert!(all(vec![made(1, 3), bytes(b"abcd"), end()]).is_err());
+    assert!(all(vec![made(1, 3), bytes(b"ab")]).is_err());
+    assert!(all(vec![made(1, 3), lacks(1), bytes(b"abc"), end()]).is_err());
+    assert!(all(vec![lacks(0), end()]).is_err());
+    assert!(all(vec![made(1, 3), made(1, 3)]).is_err());
 }

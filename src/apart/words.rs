@@ -3,21 +3,19 @@
 
 #![allow(missing_docs)] // each message is packed and unpacked by a pair of functions of its name
 
-use std::time::Duration;
-
 use semver::Version;
 
 use super::frame::{Lie, Pack, Unpack};
-use crate::device::settings::Download;
+pub use super::orders::*;
 use crate::error::{Code, Error};
+use crate::release::ReleasePath;
 use crate::release::bundle::Head;
 use crate::release::manifest::{self, SignedStep};
-use crate::release::{Manifest, ReleasePath};
 use crate::source::steps::{self, STEPS_MAX, TEXT_MAX};
-use crate::source::{Access, BundleRef, Candidate, Inside, Line, MEMORY_MAX, PEM_MAX, Place, SIGNATURE_MAX, Start, Taste, Token, Verdict, Wanted};
+use crate::source::{BundleRef, Candidate, Inside, MEMORY_MAX, PEM_MAX, SIGNATURE_MAX, Start, Tally};
 
 /// Longest text of an address, a name or a sentence, bytes.
-const SHORT: usize = 8 << 10;
+pub(super) const SHORT: usize = 8 << 10;
 /// Sentences about releases that were passed over, at most.
 const NOTES_MAX: usize = 128;
 /// Bytes of contents in one frame.
@@ -40,6 +38,8 @@ pub enum Kind {
     Inside,
     UnpackThis,
     Steps,
+    Patch,
+    Earlier,
     // answers
     Ready = 65,
     Shown,
@@ -52,10 +52,13 @@ pub enum Kind {
     End,
     IsInside,
     TheSteps,
+    Tallied,
+    Made,
+    Lacks,
 }
 
 impl Kind {
-    const ALL: [Kind; 19] = [
+    const ALL: [Kind; 24] = [
         Kind::Speak,
         Kind::Find,
         Kind::Judged,
@@ -64,6 +67,8 @@ impl Kind {
         Kind::Inside,
         Kind::UnpackThis,
         Kind::Steps,
+        Kind::Patch,
+        Kind::Earlier,
         Kind::Ready,
         Kind::Shown,
         Kind::Found,
@@ -75,6 +80,9 @@ impl Kind {
         Kind::End,
         Kind::IsInside,
         Kind::TheSteps,
+        Kind::Tallied,
+        Kind::Made,
+        Kind::Lacks,
     ];
 
     /// The kind of this number.
@@ -87,15 +95,18 @@ impl Kind {
         // they came out of a manifest
         let all_steps = MANIFEST + STEPS_MAX * 8;
         match self {
-            Kind::Limit | Kind::End | Kind::UnpackThis => 8,
+            Kind::Limit | Kind::End => 8,
+            Kind::UnpackThis | Kind::Tallied => 17,
+            Kind::Made | Kind::Lacks => 24,
             Kind::Bytes => CHUNK + 8,
+            Kind::Earlier => CHUNK,
             Kind::Speak => PEM_MAX + AROUND,
             Kind::Find | Kind::Nothing => MEMORY_MAX + AROUND,
             Kind::Found => MEMORY_MAX + NOTES_MAX * SHORT + AROUND,
             Kind::Steps => MANIFEST + AROUND,
             Kind::TheSteps => all_steps + AROUND,
             Kind::Shown | Kind::IsInside => MANIFEST + SIGNATURE + all_steps + AROUND,
-            Kind::Judged | Kind::Unpack | Kind::Inside | Kind::Ready | Kind::Failed | Kind::Began | Kind::Entry => AROUND,
+            Kind::Judged | Kind::Unpack | Kind::Patch | Kind::Inside | Kind::Ready | Kind::Failed | Kind::Began | Kind::Entry => AROUND,
         }
     }
 }
@@ -107,109 +118,9 @@ fn short(text: &str) -> &str {
 }
 
 /// Bytes of something. What is beyond all belief is refused, so that nobody who adds or multiplies has to think of it.
-fn size(p: &mut Unpack) -> Result<u64, Lie> {
+pub(super) fn size(p: &mut Unpack) -> Result<u64, Lie> {
     p.number().and_then(|n| if n <= 1 << 50 { Ok(n) } else { Err(Lie("a size is beyond belief")) })
 }
-
-// ---- orders
-
-pub fn pack_line(line: &Line) -> Vec<u8> {
-    let repo = if let Place::Gitea(repo) = &line.place { Some(repo) } else { None };
-    let (access, limits) = (&line.access, &line.limits);
-    let pack = Pack::default().maybe(repo, |p, r| p.text(r)).text(&line.base).text(&line.taste.product).text(&line.taste.channel);
-    let pack = pack.maybe(access.token.as_ref(), |p, t| p.text(t.secret())).maybe(access.authorities.as_ref(), |p, (n, b)| p.text(n).bytes(b));
-    let ms = u64::try_from(limits.timeout.as_millis()).unwrap_or(u64::MAX);
-    pack.flag(access.allow_http).number(ms).number(limits.min_speed).number(limits.limit_rate).0
-}
-
-pub fn line(payload: &[u8]) -> Result<Line, Lie> {
-    let mut p = Unpack(payload);
-    let place = p.maybe(|p| p.text(SHORT))?.map_or(Place::Folder, |repo| Place::Gitea(repo.to_owned()));
-    let base = p.text(SHORT)?.to_owned();
-    let taste = Taste { product: p.text(SHORT)?.to_owned(), channel: p.text(SHORT)?.to_owned() };
-    let token = p.maybe(|p| Token::new(p.text(SHORT)?).ok_or(Lie("a token is none")))?;
-    let authorities = p.maybe(|p| Ok((p.text(SHORT)?.to_owned(), p.bytes(PEM_MAX)?.to_vec())))?;
-    let access = Access { token, authorities, allow_http: p.flag()? };
-    let limits = Download { timeout: Duration::from_millis(p.number()?), min_speed: p.number()?, limit_rate: p.number()? };
-    p.end()?;
-    Ok(Line { place, base, taste, access, limits })
-}
-
-pub fn pack_find(wanted: &Wanted, memory: &str) -> Vec<u8> {
-    let version = if let Wanted::Exact(version) = wanted { Some(version.to_string()) } else { None };
-    Pack::default().maybe(version, |p, v| p.text(&v)).text(memory).0
-}
-
-pub fn find(payload: &[u8]) -> Result<(Wanted, &str), Lie> {
-    let mut p = Unpack(payload);
-    let wanted = p.maybe(version)?.map_or(Wanted::Best, Wanted::Exact);
-    let memory = p.text(MEMORY_MAX)?;
-    p.end()?;
-    Ok((wanted, memory))
-}
-
-fn version(p: &mut Unpack) -> Result<Version, Lie> {
-    Version::parse(p.text(SHORT)?).map_err(|_| Lie("a version is none"))
-}
-
-/// A verdict without the manifest: the other side has its bytes.
-pub fn pack_verdict(verdict: &Verdict) -> Vec<u8> {
-    let version = if let Verdict::NotForUs(version) = verdict { Some(version.to_string()) } else { None };
-    let wrong = if let Verdict::Wrong(error) = verdict { Some(error) } else { None };
-    Pack::default().maybe(version, |p, v| p.text(&v)).maybe(wrong, pack_error_into).0
-}
-
-/// The verdict on this manifest.
-pub fn verdict(payload: &[u8], manifest: &[u8]) -> Result<Verdict, Lie> {
-    let mut p = Unpack(payload);
-    let (not_for_us, wrong) = (p.maybe(version)?, p.maybe(error_from)?);
-    p.end()?;
-    Ok(match (not_for_us, wrong) {
-        (Some(version), _) => Verdict::NotForUs(version),
-        (_, Some(error)) => Verdict::Wrong(error),
-        (None, None) => Verdict::Take(Box::new(Manifest::parse(manifest).map_err(|_| Lie("a manifest was taken that is none"))?)),
-    })
-}
-
-pub fn pack_unpack(bundle: &BundleRef, from: u64, validator: Option<&str>) -> Vec<u8> {
-    pack_bundle(Pack::default(), bundle).number(from).maybe(validator, Pack::text).0
-}
-
-pub fn unpack(payload: &[u8]) -> Result<(BundleRef, u64, Option<&str>), Lie> {
-    let mut p = Unpack(payload);
-    let order = (bundle(&mut p)?, p.number()?, p.maybe(|p| p.text(SHORT))?);
-    p.end()?;
-    Ok(order)
-}
-
-fn pack_bundle(pack: Pack, bundle: &BundleRef) -> Pack {
-    pack.text(&bundle.at).maybe(bundle.size, Pack::number)
-}
-
-fn bundle(p: &mut Unpack) -> Result<BundleRef, Lie> {
-    Ok(BundleRef { at: p.text(SHORT)?.to_owned(), size: p.maybe(size)? })
-}
-
-pub fn pack_inside(first: bool, name: &str) -> Vec<u8> {
-    Pack::default().flag(first).text(name).0
-}
-
-pub fn inside(payload: &[u8]) -> Result<(bool, &str), Lie> {
-    let mut p = Unpack(payload);
-    let order = (p.flag()?, p.text(SHORT)?);
-    p.end()?;
-    Ok(order)
-}
-
-/// A limit: any number.
-pub fn limit(payload: &[u8]) -> Result<u64, Lie> {
-    let mut p = Unpack(payload);
-    let n = p.number()?;
-    p.end()?;
-    Ok(n)
-}
-
-// ---- answers
 
 /// Some bytes of a content, and how many compressed ones were used so far.
 pub fn pack_bytes(used: u64, bytes: &[u8]) -> Vec<u8> {
@@ -226,6 +137,22 @@ pub fn content(payload: &[u8], left: u64) -> Result<(u64, &[u8]), Lie> {
     Ok((used, p.0))
 }
 
+pub(super) fn version(p: &mut Unpack) -> Result<Version, Lie> {
+    Version::parse(p.text(SHORT)?).map_err(|_| Lie("a version is none"))
+}
+
+/// What was asked of a server so far.
+pub fn pack_tally(tally: Tally) -> Vec<u8> {
+    Pack::default().number(tally.requests).number(tally.bytes).0
+}
+
+pub fn tally(payload: &[u8]) -> Result<Tally, Lie> {
+    let mut p = Unpack(payload);
+    let tally = Tally { requests: size(&mut p)?, bytes: size(&mut p)? };
+    p.end()?;
+    Ok(tally)
+}
+
 /// The compressed bytes used in all.
 pub fn end(payload: &[u8]) -> Result<u64, Lie> {
     let mut p = Unpack(payload);
@@ -238,7 +165,7 @@ pub fn pack_error(error: &Error) -> Vec<u8> {
     pack_error_into(Pack::default(), error).0
 }
 
-fn pack_error_into(pack: Pack, error: &Error) -> Pack {
+pub(super) fn pack_error_into(pack: Pack, error: &Error) -> Pack {
     pack.number(error.code as u64).text(short(&error.message())).maybe(error.hint.as_deref(), |p, h| p.text(short(h)))
 }
 
@@ -250,7 +177,7 @@ pub fn error(payload: &[u8]) -> Result<Error, Lie> {
 }
 
 /// An ending of the other side's choice, out of those that it can have.
-fn error_from(p: &mut Unpack) -> Result<Error, Lie> {
+pub(super) fn error_from(p: &mut Unpack) -> Result<Error, Lie> {
     let number = p.number()?;
     let known = [Code::Unexpected, Code::Usage, Code::Source, Code::Verification, Code::Refused, Code::Permission, Code::Cancelled];
     let code = known.into_iter().find(|c| *c as u64 == number).ok_or(Lie("an error has a number that it cannot have"))?;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::args::{CheckExpiry, Keygen, Keys, Pack, Rotate, Sign, VerifyRelease};
 use super::voice::{Tone, Voice, clean, clean_lines, json_line, with_ok};
 use crate::error::{Code, Error, Result};
+use crate::publish::Before;
 use crate::publish::examine::{self, Level};
 use crate::publish::key::Signer;
 use crate::publish::recipe::{self, Overrides};
@@ -33,7 +34,8 @@ pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
         released: asked.released.as_deref().map(|d| recipe::time("--released", d)).transpose().map_err(Error::usage)?,
         source_date: recipe::source_date_epoch()?,
     };
-    let packed = pack::pack(&asked.recipe, &overrides, asked.out.as_deref())?;
+    let before = Before { previous: asked.previous.clone(), patch_from: asked.patch_from.clone() };
+    let packed = pack::pack(&asked.recipe, &overrides, &before, asked.out.as_deref())?;
     let mut out = format!(
         "packed {} {} ({}): {}, {} in {}\n",
         packed.product,
@@ -45,6 +47,17 @@ pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
     );
     for asset in &packed.assets {
         out.push_str(&format!("  {}  {}  {}\n", packed.dir.join(&asset.name).display(), bytes(asset.size), asset.sha256));
+    }
+    if !packed.reaches.is_empty() {
+        out.push_str("what devices will fetch\n  from          manifest      contents\n");
+    }
+    for reach in &packed.reaches {
+        let contents = match (reach.way, reach.requests) {
+            ("nothing", _) => "nothing".into(),
+            ("patch", _) => format!("{} as a patch (in blocks {})", bytes(reach.bytes), bytes(reach.blocks_bytes)),
+            (way, n) => format!("{} of {way}, {}", bytes(reach.bytes), count(n, "request")),
+        };
+        out.push_str(&format!("  {:<12}  {:<12}  {contents}\n", reach.from.to_string(), bytes(reach.manifest_bytes)));
     }
     told(voice, true, &packed, &out);
     Ok(0)

@@ -26,7 +26,10 @@ pub fn text(voice: &Voice, report: &Report) -> String {
         let counts = &report.counts;
         let mut did = vec![format!("{} added, {} changed, {} removed", counts.added, counts.changed, counts.removed)];
         did.extend((counts.config_kept > 0).then(|| format!("{} of yours kept", count(counts.config_kept, "edited file"))));
-        did.push(format!("{} fetched", bytes(report.bytes_fetched)));
+        did.push(match (report.bytes_spared, report.requests) {
+            (0, _) | (_, 0) => format!("{} fetched", bytes(report.bytes_fetched)),
+            (spared, n) => format!("{} of {} fetched in {}", bytes(report.bytes_fetched), bytes(spared + report.bytes_fetched), count(n as usize, "request")),
+        });
         did.push(format!("{} written", bytes(report.bytes_written)));
         did.push(format!("{} in all", seconds(report.seconds)));
         did.extend((report.offline_seconds > 0.0).then(|| format!("{} offline", seconds(report.offline_seconds))));

@@ -9,7 +9,7 @@ use super::Folder;
 use crate::error::{Doing, Result};
 use crate::publish::secret::Place;
 use crate::publish::sign::{self, Wanted};
-use crate::publish::{Overrides, Packed, keygen, pack, signers};
+use crate::publish::{Before, Overrides, Packed, keygen, pack, signers};
 
 /// What the server offers when the demo begins.
 pub const FIRST: [Version; 2] = [Version::new(1, 0, 0), Version::new(1, 1, 0)];
@@ -52,14 +52,16 @@ pub fn pack_all(folder: &Folder) -> Result<Vec<Packed>> {
     // no passphrase: it opens nothing but this demo, and the next one makes another
     let made = keygen::keygen(&folder.key(), None, Some("the key of a demo"))?;
     let signers = signers::signers(&[Place::File(made.secret)], &[], false)?;
-    let release = |version: &Version| {
+    let mut all: Vec<Packed> = Vec::new();
+    for version in FIRST.iter().chain([&SICK]) {
         let overrides = Overrides { version: Some(version.clone()), ..Overrides::default() };
-        let packed = pack(&folder.product().join("release.toml"), &overrides, Some(&folder.releases().join(version.to_string())))?;
+        let before = Before { previous: Vec::new(), patch_from: all.iter().map(|p| p.dir.clone()).collect() };
+        let packed = pack(&folder.product().join("release.toml"), &overrides, &before, Some(&folder.releases().join(version.to_string())))?;
         let wanted = Wanted { signers: &signers, known: &[], expires: None, recall: false, force: false, comment: None, now: sign::now() };
         sign::sign(&packed.dir, &wanted)?;
-        Ok(packed)
-    };
-    FIRST.iter().chain([&SICK]).map(release).collect()
+        all.push(packed);
+    }
+    Ok(all)
 }
 
 /// Writes the carried files below a folder.

@@ -6,12 +6,13 @@ pub mod reason;
 pub mod space;
 pub mod decide;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::release::{Digest, ReleasePath};
+use crate::release::{Digest, Manifest, ReleasePath, route};
 pub use decide::{Decision, Policy, decide};
 pub use facts::{Facts, Found, UnitFacts, VolumeFacts, Way};
 pub use reason::Reason;
@@ -174,6 +175,14 @@ impl Plan {
             }
         }
         counts
+    }
+    /// Says what fetching will cost by the cheapest way: what is `at_hand` need not come, and a bundle has `whole` bytes. `patches`: there
+    /// may be one, and the installed release's contents are here.
+    pub fn price(&mut self, manifest: &Manifest, at_hand: &BTreeSet<Digest>, whole: Option<u64>, patches: bool) {
+        let wanted = self.files.iter().filter(|f| f.is_written()).filter_map(|f| f.want.as_ref());
+        let missing: BTreeSet<Digest> = wanted.map(|w| w.sha256).filter(|d| !at_hand.contains(d)).collect();
+        let from = self.from.as_ref().filter(|_| patches);
+        self.fetch_bytes = if missing.is_empty() { Some(0) } else { route::ways(manifest, &missing, from)[0].bytes(whole) };
     }
     /// Whether any file under a managed path changes.
     pub fn switches(&self) -> bool {

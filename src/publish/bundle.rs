@@ -4,25 +4,27 @@
 //! The payload knows nothing of the manifest before it, so the manifest can describe the payload, and signing again rewrites
 //! only the first member. All bytes follow from paths, contents, modes and one time: no owner, no clock, no host name.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
+use semver::Version;
 use tar::{EntryType, Header};
 
+use super::age::Ages;
+use super::member::Member;
 use super::tree::Entry;
 use crate::error::{Doing, Error, Result};
 use crate::release::digest::Hashing;
-use crate::release::manifest::{self, Block, Manifest};
+use crate::release::manifest::{self, Block, Generation, Manifest};
 
 /// Tar's unit, bytes.
 const RECORD: usize = 512;
 /// Tar's end marker: two empty records.
 const END: [u8; 2 * RECORD] = [0; 2 * RECORD];
-/// "Unknown" of RFC 1952: the same whatever machine packs.
-const GZIP_OS: u8 = 255;
+/// A run of files that is smaller than this part of a block shares a block with the next ones.
+const SMALL: u64 = 8;
 
 /// What was written, in the words of the manifest.
 #[derive(Debug)]
@@ -31,43 +33,65 @@ pub struct Payload {
     pub files: Vec<manifest::File>,
     /// The gzip members.
     pub blocks: Vec<Block>,
+    /// How old the files are.
+    pub generations: Vec<Generation>,
     /// Bytes in all.
     pub size: u64,
 }
 
-/// Writes the payload. Memory stays the same however large the files are.
+/// Files that have been as they are since the same release.
+#[derive(Debug)]
+pub struct Aged<'e> {
+    /// That release.
+    pub since: &'e Version,
+    /// The files, each with the block of the last release that it lay in.
+    pub entries: Vec<(&'e Entry, Option<u32>)>,
+}
+
+/// The files oldest first, and within an age by path.
+pub fn by_age<'e>(entries: &'e [Entry], ages: &'e Ages, now: &'e Version) -> Vec<Aged<'e>> {
+    let mut all: BTreeMap<&Version, Vec<_>> = BTreeMap::new();
+    for entry in entries {
+        all.entry(ages.of(&entry.sha256, now)).or_default().push((entry, ages.block(&entry.sha256)));
+    }
+    all.into_iter().map(|(since, entries)| Aged { since, entries }).collect()
+}
+
+/// Writes the payload. Memory follows the blocks, not the release.
 ///
 /// # Errors
 /// A file that cannot be read or that changed since it was found; an output that cannot be written.
-pub fn payload(entries: &[Entry], block_size: u64, mtime: u64, out: impl Write) -> Result<Payload> {
+pub fn payload(generations: &[Aged], block_size: u64, mtime: u64, out: impl Write) -> Result<Payload> {
     let mut out = BufWriter::new(out);
-    let mut payload = Payload { files: Vec::with_capacity(entries.len()), blocks: Vec::new(), size: 0 };
-    let mut groups = groups(entries, block_size).peekable();
-    while let Some(group) = groups.next() {
-        let block = payload.blocks.len() as u32;
+    let mut payload = Payload { files: Vec::new(), blocks: Vec::new(), generations: Vec::new(), size: 0 };
+    let told = |g: &Aged| Generation { since: g.since.clone(), files: g.entries.len() };
+    payload.generations.extend(generations.iter().map(told));
+    let groups = groups(generations, block_size);
+    for (block, group) in groups.iter().enumerate() {
         let writing = || format!("writing block {block} of the bundle");
-        let mut tar = member(Counted { inner: Hashing::new(&mut out), bytes: 0 });
+        let told = group.iter().map(|e| e.size + 2 * RECORD as u64).fold(0, u64::saturating_add);
+        let mut tar = Member::new(Counted { inner: Hashing::new(&mut out), bytes: 0 }, told);
         let mut inside = 0;
         for entry in group {
             let header = header(entry.path.as_str(), entry.size, entry.mode.bits(), mtime);
             tar.write_all(&header).doing(writing)?;
             inside += header.len() as u64;
-            let sha256 = content(entry, &mut tar)?;
+            content(entry, &mut tar)?;
             payload.files.push(manifest::File {
                 path: entry.path.clone(),
-                sha256,
+                sha256: entry.sha256,
                 size: Some(entry.size),
                 mode: Some(entry.mode),
                 arch: None,
                 config: entry.config,
-                block: Some(block),
+                block: Some(block as u32),
                 offset: Some(inside),
             });
             let padding = padding(entry.size);
             tar.write_all(&END[..padding]).doing(writing)?;
             inside += entry.size + padding as u64;
         }
-        if groups.peek().is_none() {
+        if block + 1 == groups.len() {
             tar.write_all(&END).doing(writing)?;
         }
         let done = tar.finish().doing(writing)?;
@@ -80,7 +104,7 @@ pub fn payload(entries: &[Entry], block_size: u64, mtime: u64, out: impl Write) 
 
 /// The first member of a bundle: the manifest and, once there is one, its signature, byte for byte.
 pub fn head(manifest: &[u8], signature: Option<&[u8]>, mtime: u64) -> io::Result<Vec<u8>> {
-    let mut tar = member(Vec::new());
+    let mut tar = Member::new(Vec::new(), manifest.len() as u64);
     for (name, bytes) in [(manifest::NAME, Some(manifest)), (manifest::SIGNATURE_NAME, signature)] {
         let Some(bytes) = bytes else { continue };
         tar.write_all(&header(name, bytes.len() as u64, 0o644, mtime))?;
@@ -115,33 +139,41 @@ pub fn replace_head(bundle: &Path, manifest: &[u8], signature: Option<&[u8]>) ->
     write().doing(rewriting).inspect_err(|_| drop(std::fs::remove_file(&temp)))
 }
 
-/// Files in path order, as many to a block as its size takes; one that fills a block has it alone.
-fn groups(entries: &[Entry], block_size: u64) -> impl Iterator<Item = &[Entry]> {
-    let mut rest = entries;
-    std::iter::from_fn(move || {
-        let first = rest.first()?;
-        let mut size = first.size;
-        let more = rest[1..].iter().take_while(|e| {
-            size = size.saturating_add(e.size);
-            size <= block_size
-        });
-        let group;
-        (group, rest) = rest.split_at(1 + more.count());
-        Some(group)
-    })
+/// The files of each block: as many as its size takes; one that fills a block has it alone. A block does not reach from one age or one
+/// block of the last release into the next, unless it is small; and what is new begins a block in any case: nobody who has the rest
+/// fetches more than that.
+fn groups<'e>(generations: &[Aged<'e>], block_size: u64) -> Vec<Vec<&'e Entry>> {
+    let mut groups: Vec<Vec<&Entry>> = Vec::new();
+    let (mut size, mut lay) = (0, None);
+    for (i, generation) in generations.iter().enumerate() {
+        let mut apart = size >= block_size / SMALL || i + 1 == generations.len();
+        for (entry, block) in &generation.entries {
+            apart |= *block != lay && size >= block_size / SMALL;
+            size = entry.size.saturating_add(size);
+            match groups.last_mut() {
+                Some(group) if !apart && size <= block_size => group.push(entry),
+                _ => {
+                    groups.push(vec![entry]);
+                    size = entry.size;
+                }
+            }
+            (apart, lay) = (false, *block);
+        }
+    }
+    groups
 }
 
-/// Copies a file's content and hashes it on the way.
-fn content(entry: &Entry, tar: &mut impl Write) -> Result<crate::release::Digest> {
+/// Copies a file's content.
+fn content(entry: &Entry, tar: &mut impl Write) -> Result<()> {
     let packing = || format!("packing {}", entry.from.display());
     let file = File::open(&entry.from).doing(packing)?;
     let mut hashing = Hashing::new(tar);
     // one byte more than it had: a file that grew is noticed without reading on for ever
     let copied = io::copy(&mut file.take(entry.size + 1), &mut hashing).doing(packing)?;
-    if copied != entry.size {
+    if copied != entry.size || hashing.finish().1 != entry.sha256 {
         return Err(Error::refused(format!("{} changed while it was packed", entry.from.display())).hint("pack again when the build is done"));
     }
-    Ok(hashing.finish().1)
+    Ok(())
 }
 
 /// A ustar header; before it, if the name does not fit, the entry with GNU's long name.
@@ -178,44 +210,6 @@ fn header(path: &str, size: u64, mode: u32, mtime: u64) -> Vec<u8> {
 /// Bytes from the end of a content to the next record.
 fn padding(size: u64) -> usize {
     (RECORD - (size % RECORD as u64) as usize) % RECORD
-}
-
-fn member<W: Write>(out: W) -> Even<W> {
-    let gzip = GzBuilder::new().mtime(0).operating_system(GZIP_OS).write(out, Compression::best());
-    Even { gzip, buffer: Vec::with_capacity(EVEN) }
-}
-
-/// How much the compressor is handed at a time, bytes.
-const EVEN: usize = 64 << 10;
-
-/// Hands the compressor pieces of one size. What a compressor writes may depend on how its input was cut, and that
-/// would otherwise depend on how the machine's `read` cuts a file.
-struct Even<W: Write> {
-    gzip: GzEncoder<W>,
-    buffer: Vec<u8>,
-}
-
-impl<W: Write> Even<W> {
-    fn finish(mut self) -> io::Result<W> {
-        self.gzip.write_all(&self.buffer)?;
-        self.gzip.finish()
-    }
-}
-
-impl<W: Write> Write for Even<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = bytes.len().min(EVEN - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..n]);
-        if self.buffer.len() == EVEN {
-            self.gzip.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(n)
-    }
-    // a flush would end a deflate block wherever it came from
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 struct Counted<W> {

@@ -9,7 +9,7 @@ use semver::Version;
 use serde::Serialize;
 
 use super::place::Release;
-use super::unpack;
+use super::{patches, unpack};
 use crate::error::Result;
 use crate::quantity::{bytes as human, count};
 use crate::release::manifest::{Keys, Manifest};
@@ -115,6 +115,13 @@ pub fn examine(target: &Path, keys: Option<&KeySet>, unsigned: bool, now: DateTi
             let beside = release.as_ref().map(|_| (manifest_bytes.as_slice(), signatures.as_deref()));
             unpack::look(&mut found, &bundle, &manifest, beside)?;
         }
+    }
+    if let Some(release) = &release {
+        let patches = patches::look(release, &manifest)?;
+        if patches.is_empty() && manifest.bundle.as_ref().is_some_and(|b| !b.patches.is_empty()) {
+            found.ok("patches", "each is there, with its digest");
+        }
+        patches.into_iter().for_each(|(why, harmless)| if harmless { found.note("patches", why) } else { found.fail("patches", why) });
     }
     Ok(found)
 }

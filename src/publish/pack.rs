@@ -1,19 +1,19 @@
 //! `pack`: from a recipe to a folder with the assets of a release. The signature comes later, with `sign`.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::bundle;
+use super::age::Ages;
+use super::earlier::{Before, Earlier};
+use super::reach::Reach;
 use super::recipe::{Overrides, Recipe};
-use super::tree;
+use super::{bundle, patches, tree};
 use crate::error::{Doing, Error, Result};
-use crate::quantity;
 use crate::release::manifest::{self, BundleInfo, Manifest};
-use crate::release::{Digest, Step};
+use crate::release::{Digest, Step, patch};
 
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +34,8 @@ pub struct Packed {
     pub blocks: usize,
     /// What there is to upload.
     pub assets: Vec<Asset>,
+    /// What devices will fetch.
+    pub reaches: Vec<Reach>,
 }
 
 /// One file of a release's folder.
@@ -52,7 +54,7 @@ pub struct Asset {
 ///
 /// # Errors
 /// What is wrong with the recipe or the files; a folder that holds something else; a disk that does not take it.
-pub fn pack(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<Packed> {
+pub fn pack(recipe: &Path, overrides: &Overrides, before: &Before, out: Option<&Path>) -> Result<Packed> {
     let recipe = Recipe::read(recipe, overrides)?;
     let out = match out {
         Some(dir) => dir.to_owned(),
@@ -63,6 +65,7 @@ pub fn pack(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<
     refuse_foreign(&out, &recipe.product)?;
     let entries = tree::find(&recipe, &out)?;
     listed_commands(&recipe, &entries)?;
+    let earlier = Earlier::find(before, &recipe)?;
 
     let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
         return Err(Error::usage(format!("{} cannot be a release's folder", out.display())));
@@ -70,11 +73,11 @@ pub fn pack(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<
     std::fs::create_dir_all(parent).doing(|| format!("making {}", parent.display()))?;
     let temp = parent.join(format!(".{}.packing-{}", name.to_string_lossy(), std::process::id()));
     std::fs::create_dir(&temp).doing(|| format!("making {}", temp.display()))?;
-    let written = write(&recipe, &entries, &bundle_name, &temp).and_then(|assets| {
+    let written = write(&recipe, &entries, &earlier, &bundle_name, &temp).and_then(|written| {
         put(&temp, &out)?;
-        Ok(assets)
+        Ok(written)
     });
-    let assets = written.inspect_err(|_| drop(std::fs::remove_dir_all(&temp)))?;
+    let (assets, manifest) = written.inspect_err(|_| drop(std::fs::remove_dir_all(&temp)))?;
     Ok(Packed {
         dir: out,
         product: recipe.product,
@@ -82,21 +85,22 @@ pub fn pack(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<
         channel: recipe.channel,
         files: entries.len(),
         bytes: entries.iter().map(|e| e.size).sum(),
-        blocks: assets.1,
-        assets: assets.0,
+        blocks: manifest.bundle.as_ref().map_or(0, |b| b.blocks.len()),
+        reaches: earlier.iter().map(|e| Reach::of(&manifest, &assets, &e.manifest)).collect(),
+        assets,
     })
 }
 
-/// Writes the assets into a folder; tells them and the number of blocks.
-fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path) -> Result<(Vec<Asset>, usize)> {
+/// Writes the assets into a folder.
+fn write(recipe: &Recipe, entries: &[tree::Entry], earlier: &[Earlier], bundle_name: &str, dir: &Path) -> Result<(Vec<Asset>, Manifest)> {
     let mtime = recipe.released.timestamp().max(0) as u64;
     let (bundle_path, payload_path) = (dir.join(bundle_name), dir.join("payload"));
     let creating = |path: &Path| File::create(path).doing(|| format!("making {}", path.display()));
 
     // the manifest goes before the payload and tells where in it everything lies: so the payload is written first, on its own
-    let payload = bundle::payload(entries, recipe.block, mtime, creating(&payload_path)?)?;
-    let blocks = payload.blocks.len();
-    let manifest = Manifest {
+    let ages = Ages::after(earlier.iter().map(|e| &e.manifest).collect());
+    let payload = bundle::payload(&bundle::by_age(entries, &ages, &recipe.version), recipe.block, mtime, creating(&payload_path)?)?;
+    let mut manifest = Manifest {
         schema: manifest::SCHEMA,
         product: Some(recipe.product.clone()),
         version: recipe.version.clone(),
@@ -111,11 +115,24 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path
         requires: recipe.requires.clone(),
         recall: None,
         trust: recipe.trust.clone(),
-        bundle: Some(BundleInfo { name: bundle_name.to_owned(), payload_size: payload.size, blocks: payload.blocks }),
+        bundle: Some(BundleInfo {
+            name: bundle_name.to_owned(),
+            payload_size: payload.size,
+            blocks: payload.blocks,
+            generations: payload.generations,
+            patches: Vec::new(),
+        }),
     };
+    let mut assets = Vec::new();
+    let patches = patches::contents(&manifest, entries, earlier, dir)?;
+    assets.extend(patches.iter().map(|p| Asset { name: p.name.clone(), size: p.size, sha256: p.sha256 }));
+    if let Some(bundle) = &mut manifest.bundle {
+        bundle.patches = patches;
+    }
     let bytes = text(&manifest);
     // devices will read it by the same door; what they would refuse is refused here, where it can be mended
     Manifest::parse(&bytes).map_err(|e| Error::refused(format!("no device would accept this release: {e}")))?;
+    assets.extend(patches::manifests(&manifest, &bytes, earlier, dir)?);
 
     let writing = || format!("writing {}", bundle_path.display());
     let mut bundle = creating(&bundle_path)?;
@@ -135,7 +152,8 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], bundle_name: &str, dir: &Path
         let (sha256, size) = Digest::of_reader(File::open(path).doing(reading)?).doing(reading)?;
         Ok(Asset { name: name.to_owned(), size, sha256 })
     };
-    Ok((vec![asset(manifest::NAME, &manifest_path)?, asset(bundle_name, &bundle_path)?], blocks))
+    assets.splice(0..0, [asset(manifest::NAME, &manifest_path)?, asset(bundle_name, &bundle_path)?]);
+    Ok((assets, manifest))
 }
 
 /// A manifest as it is written. JSON for people and for diffs: a line a key, a line a file, a line a block.
@@ -204,7 +222,7 @@ fn refuse_foreign(out: &Path, product: &str) -> Result<()> {
     let ours = format!("{product}-");
     for item in items {
         let name = item.doing(reading)?.file_name().to_string_lossy().into_owned();
-        let asset = name.starts_with(&ours) && (name.ends_with(".tar.gz") || name.ends_with(".patch.zst") || name.ends_with(".tar.gz.new"));
+        let asset = name.starts_with(&ours) && [".tar.gz", patch::SUFFIX, patch::MANIFEST_SUFFIX, ".tar.gz.new"].iter().any(|end| name.ends_with(end));
         if name != manifest::NAME && name != manifest::SIGNATURE_NAME && !asset {
             let told = format!("{} holds {name}, which is no part of a release", out.display());
             return Err(Error::refused(told).hint("name an empty folder or one that does not exist yet"));
@@ -232,15 +250,4 @@ fn put(temp: &Path, out: &Path) -> Result<()> {
         std::fs::remove_dir_all(&aside).doing(|| format!("removing the earlier release {}", aside.display()))?;
     }
     Ok(())
-}
-
-impl fmt::Display for Packed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "packed {} {} ({}) into {}", self.product, self.version, self.channel, self.dir.display())?;
-        writeln!(f, "  {} with {} in {}", quantity::count(self.files, "file"), quantity::bytes(self.bytes), quantity::count(self.blocks, "block"))?;
-        for asset in &self.assets {
-            writeln!(f, "  {}  {}  {}", asset.sha256, asset.name, quantity::bytes(asset.size))?;
-        }
-        Ok(())
-    }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::key::Signer;
 use super::place::{self, Release};
 use super::signatures::{self, Merged, Single};
-use super::{bundle, pack, recipe};
+use super::{bundle, pack, patches, recipe};
 use crate::error::{Error, Result};
 use crate::release::manifest::{self, Manifest, Recall};
 use crate::release::{KeyId, KeySet, PublicKey, signature};
@@ -108,6 +108,7 @@ pub fn sign(target: &Path, wanted: &Wanted) -> Result<Signed> {
             place::put(&release.signature, both.as_bytes())?;
         }
         place::put(&release.manifest, &bytes)?;
+        notes.extend(patches::forget_manifests(&release)?);
     }
     place::put(&release.signature, others.text.as_bytes())?;
     Ok(Signed {

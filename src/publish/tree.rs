@@ -1,13 +1,14 @@
-//! The files of a release as they lie on the maintainer's machine: found, checked, sorted. Nothing is read yet.
+//! The files of a release as they lie on the maintainer's machine: found, checked, hashed, sorted.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Recipe;
 use super::recipe::Include;
 use crate::error::{Doing, Error, Result};
-use crate::release::ReleasePath;
 use crate::release::manifest::Mode;
+use crate::release::{Digest, ReleasePath};
 
 /// One file to be packed.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Entry {
     pub mode: Mode,
     /// A person may edit it there.
     pub config: bool,
+    /// Digest of its content.
+    pub sha256: Digest,
 }
 
 /// Finds the files, in the order of their paths in the release. `out` is where the release will be written.
@@ -126,7 +129,9 @@ impl Walk<'_> {
         let usual = if meta.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 };
         let mode = told.map_or_else(|| Mode::new(usual).expect("0755 and 0644 are permission bits"), |(_, mode)| *mode);
         let config = self.recipe.config.iter().any(|p| p.matches(path.as_str()));
-        self.entries.push(Entry { path, from: from.to_owned(), size: meta.len(), mode, config });
+        let reading = || format!("reading {}", from.display());
+        let (sha256, size) = Digest::of_reader(File::open(from).doing(reading)?).doing(reading)?;
+        self.entries.push(Entry { path, from: from.to_owned(), size, mode, config, sha256 });
         Ok(())
     }
 

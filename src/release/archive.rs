@@ -54,11 +54,14 @@ pub(super) struct Archive<R> {
     left: u64,
     /// Bytes from the end of the current content to the next header.
     padding: u64,
+    /// It may end between two files.
+    cut: bool,
 }
 
 impl<R: Read> Archive<R> {
-    pub(super) fn new(inner: R) -> Self {
-        Archive { inner, at: 0, left: 0, padding: 0 }
+    /// `cut`: it is a part of an archive, and ends between two files.
+    pub(super) fn new(inner: R, cut: bool) -> Self {
+        Archive { inner, at: 0, left: 0, padding: 0, cut }
     }
 
     /// Goes on to the next plain file; `None`: all was read, to the last byte.
@@ -71,7 +74,7 @@ impl<R: Read> Archive<R> {
         let (mut long, mut pax) = (None, false);
         loop {
             let at = self.at;
-            let block = self.block()?;
+            let Some(block) = self.block(self.cut && first.is_none())? else { return Ok(None) };
             if block.iter().all(|b| *b == 0) {
                 if first.is_some() {
                     return bad("the bundle ends after a header that describes the next entry");
@@ -121,11 +124,13 @@ impl<R: Read> Archive<R> {
         self.bytes(padding).map(drop)
     }
 
-    fn block(&mut self) -> Result<[u8; BLOCK], Fault> {
+    /// The next header; none if it `may_end` here, and does.
+    fn block(&mut self, may_end: bool) -> Result<Option<[u8; BLOCK]>, Fault> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
             match self.inner.read(&mut block[filled..]) {
+                Ok(0) if filled == 0 && may_end => return Ok(None),
                 Ok(0) if filled == 0 => return bad("the bundle is damaged: it is cut off, tar's end marker is missing"),
                 Ok(0) => return bad("the bundle is damaged: it is cut off within a header"),
                 Ok(n) => filled += n,
@@ -134,7 +139,7 @@ impl<R: Read> Archive<R> {
             }
         }
         self.at += BLOCK as u64;
-        Ok(block)
+        Ok(Some(block))
     }
 
     /// A few bytes: whoever calls has bounded them.
@@ -202,7 +207,7 @@ impl<R: Read> Archive<R> {
     /// The other half of the end marker, and nothing but zeros to the end: tar pads to whole records.
     fn rest(&mut self) -> Result<(), Fault> {
         let more = || Fault::Bad("the bundle goes on behind its end marker: what stands there is read by some programs and not by others".into());
-        if self.block()?.iter().any(|b| *b != 0) {
+        if self.block(false)?.is_none_or(|block| block.iter().any(|b| *b != 0)) {
             return Err(more());
         }
         let mut chunk = [0; 4096];

@@ -50,9 +50,21 @@ pub enum BundleError<E> {
 /// # Errors
 /// See [`BundleError`]. Wrong CRC, cut stream, links, devices, bad paths, setuid bits, pax overrides and sizes beyond the limit are
 /// [`BundleError::Bad`].
-pub fn read<E>(stream: impl BufRead, limit: u64, mut visit: impl FnMut(&Head, &mut dyn Read) -> Result<(), E>) -> Result<(), BundleError<E>> {
+pub fn read<E>(stream: impl BufRead, limit: u64, visit: impl FnMut(&Head, &mut dyn Read) -> Result<(), E>) -> Result<(), BundleError<E>> {
+    entries(stream, false, limit, visit)
+}
+
+/// Reads a run of a bundle's blocks: as [`read`], but what comes ends behind any block.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_run<E>(stream: impl BufRead, limit: u64, visit: impl FnMut(&Head, &mut dyn Read) -> Result<(), E>) -> Result<(), BundleError<E>> {
+    entries(stream, true, limit, visit)
+}
+
+fn entries<E>(stream: impl BufRead, cut: bool, limit: u64, mut visit: impl FnMut(&Head, &mut dyn Read) -> Result<(), E>) -> Result<(), BundleError<E>> {
     let budget = Rc::new(RefCell::new(Budget { total: limit, between: BETWEEN_ENTRIES, member: (0, 0) }));
-    let mut archive = Archive::new(Members::new(stream, budget.clone()));
+    let mut archive = Archive::new(Members::new(stream, budget.clone()), cut);
     let mut seen = [false; 2];
     while let Some(Plain { path, size, mode, at }) = archive.next().map_err(fault)? {
         // what fetching passes over must be there once all the same: another program would take the last

@@ -10,6 +10,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::earlier::{self, Earlier};
+pub use super::info::{Block, BundleInfo, Generation, Patch};
 pub use super::keys::{Keys, SignedStep};
 use super::{Digest, ReleasePath, Step};
 
@@ -170,30 +171,6 @@ pub struct Recall {
     pub max_version: Version,
 }
 
-/// The archive that holds the contents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BundleInfo {
-    /// Name among the release's assets.
-    pub name: String,
-    /// Bytes of the payload, which ends the archive; 0 when not told.
-    #[serde(default)]
-    pub payload_size: u64,
-    /// The payload's gzip members, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub blocks: Vec<Block>,
-}
-
-/// One gzip member of the payload: whole tar entries of one or several files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    /// Start, counted from the payload's start, bytes.
-    pub offset: u64,
-    /// Compressed bytes.
-    pub length: u64,
-    /// Digest of the compressed bytes.
-    pub sha256: Digest,
-}
-
 /// The files of a release on one architecture, by path.
 pub type Listing = BTreeMap<ReleasePath, File>;
 
@@ -245,12 +222,22 @@ impl Manifest {
             }
         }
         if let Some(bundle) = &self.bundle {
-            let one_part = ReleasePath::new(&bundle.name).is_ok() && !bundle.name.contains('/');
-            if !one_part {
-                return Err(format!("the bundle's name {:?} is not a file name", bundle.name));
+            let patches = bundle.patches.iter().map(|p| ("patch", &p.name));
+            for (what, name) in [("bundle", &bundle.name)].into_iter().chain(patches) {
+                let one_part = ReleasePath::new(name).is_ok() && !name.contains('/');
+                if !one_part {
+                    return Err(format!("the {what}'s name {name:?} is not a file name"));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Since which release each file has been as it is, as far as the manifest tells.
+    pub fn ages(&self) -> impl Iterator<Item = (&File, Option<&Version>)> {
+        let generations = self.bundle.iter().flat_map(|b| &b.generations);
+        let told = generations.flat_map(|g| std::iter::repeat_n(&g.since, g.files.min(FILES_MAX))).map(Some);
+        self.files.iter().zip(told.chain(std::iter::repeat(None)))
     }
 
     /// The files for one architecture.

@@ -1,7 +1,11 @@
 //! An answer: its head, and what of it is believed. Nothing that is compressed on the way, no web page where data should be.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use ureq::http::header::{self, HeaderMap, HeaderName};
 
+use super::Tally;
 use super::fault::Fault;
 use super::pump::Pump;
 
@@ -41,6 +45,18 @@ pub struct Answer<'a> {
     pub head: Head,
     /// The body.
     pub body: Pump<'a, Head>,
+    /// Where its bytes are counted.
+    pub count: Rc<Cell<Tally>>,
+}
+
+impl Answer<'_> {
+    /// Reads some of the body; 0 at its end.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Fault> {
+        let n = self.body.read(into)?;
+        let tally = self.count.get();
+        self.count.set(Tally { bytes: tally.bytes + n as u64, ..tally });
+        Ok(n)
+    }
 }
 
 /// Refuses what would not be the bytes that were published.
@@ -65,7 +81,7 @@ pub fn read_whole(mut answer: Answer<'_>, limit: u64, in_time: impl Fn() -> Resu
     let mut whole = Vec::new();
     let mut buffer = [0; 16 << 10];
     loop {
-        match answer.body.read(&mut buffer)? {
+        match answer.read(&mut buffer)? {
             0 => break,
             n => whole.extend_from_slice(&buffer[..n]),
         }

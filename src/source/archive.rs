@@ -44,11 +44,11 @@ pub trait Archive {
     /// # Errors
     /// It is no archive, or has no manifest where it should be.
     fn inside(&mut self, first: bool, name: &str) -> Result<Inside>;
-    /// Unpacks it. Returns its compressed bytes.
+    /// Unpacks it; with a `length` only so many bytes, which end between two files. Returns the compressed bytes that were read.
     ///
     /// # Errors
     /// As for [`unpack::body`].
-    fn unpack(&mut self, limit: u64, to: &mut dyn Unpacked) -> Result<u64>;
+    fn unpack(&mut self, limit: u64, length: Option<u64>, to: &mut dyn Unpacked) -> Result<u64>;
 }
 
 /// Opens in this very process.
@@ -91,8 +91,9 @@ impl Archive for Plain<'_> {
         }
         inside::read(BufReader::with_capacity(64 << 10, &mut self.reader), false, name)
     }
-    fn unpack(&mut self, limit: u64, to: &mut dyn Unpacked) -> Result<u64> {
-        unpack::archive(Cursor::new(std::mem::take(&mut self.read)).chain(&mut self.reader), limit, to)
+    fn unpack(&mut self, limit: u64, length: Option<u64>, to: &mut dyn Unpacked) -> Result<u64> {
+        let all = Cursor::new(std::mem::take(&mut self.read)).chain(&mut self.reader);
+        unpack::archive(all.take(length.unwrap_or(u64::MAX)), length.is_some(), limit, to)
     }
 }
 

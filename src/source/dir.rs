@@ -12,7 +12,7 @@ use super::archive::{Input, Opener};
 use super::choose::Taste;
 use super::judge::{Candidate, Judge, Verdict};
 use super::url::SIGNATURE_MAX;
-use super::{BundleRef, Memory, Offer, Source, Start, Unpacked, Wanted, steps};
+use super::{BundleRef, Memory, Offer, Source, Span, Start, Unpacked, Wanted, steps};
 use crate::error::{Doing, Error, Result};
 use crate::release::manifest::SignedStep;
 use crate::release::{Manifest, manifest};
@@ -144,8 +144,8 @@ impl Source for Folder<'_> {
         }
     }
 
-    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
-        unpack(self.opener.as_ref(), bundle, from, validator, to)
+    fn unpack(&self, bundle: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64> {
+        unpack(self.opener.as_ref(), bundle, span, to)
     }
 }
 
@@ -153,17 +153,17 @@ impl Source for Folder<'_> {
 ///
 /// # Errors
 /// It cannot be read; and as [`Source::unpack`].
-pub fn unpack<'a>(opener: &(dyn Opener<'a> + 'a), bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
-    let (file, start) = open(Path::new(&bundle.at), from, validator)?;
+pub fn unpack<'a>(opener: &(dyn Opener<'a> + 'a), bundle: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64> {
+    let (file, start, length) = open(Path::new(&bundle.at), span)?;
     let limit = to.start(&start)?;
-    opener.open(Input::File(file))?.unpack(limit, to)
+    opener.open(Input::File(file))?.unpack(limit, length, to)
 }
 
-/// Opens a file of this machine at an offset; its time and size name its state.
+/// Opens a file of this machine where the span begins, and tells how much of it is meant if not all; its time and size name its state.
 ///
 /// # Errors
 /// It cannot be read, or is no file.
-fn open(path: &Path, from: u64, validator: Option<&str>) -> Result<(File, Start)> {
+fn open(path: &Path, span: Span) -> Result<(File, Start, Option<u64>)> {
     let doing = || format!("reading {}", path.display());
     let meta = std::fs::metadata(path).map_err(|e| Error::source_failed(doing()).because(e).hint("was the stick pulled out?"))?;
     if !meta.is_file() {
@@ -172,9 +172,16 @@ fn open(path: &Path, from: u64, validator: Option<&str>) -> Result<(File, Start)
     let mut file = File::open(path).doing(doing)?;
     let time = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
     let state = format!("{}-{}", time.as_nanos(), meta.len());
-    let start = if validator.is_none_or(|v| v == state) && from <= meta.len() { from } else { 0 };
+    let (start, length) = match span {
+        Span::Rest { from, validator } if validator.is_none_or(|v| v == state) && from <= meta.len() => (from, None),
+        Span::Rest { .. } => (0, None),
+        Span::Run { before_end, length } => match meta.len().checked_sub(before_end) {
+            Some(start) if start > 0 => (start, Some(length)),
+            _ => (0, None),
+        },
+    };
     file.seek(SeekFrom::Start(start)).doing(doing)?;
-    Ok((file, Start { start, total: Some(meta.len()), validator: Some(state) }))
+    Ok((file, Start { start, total: Some(meta.len()), validator: Some(state) }, length))
 }
 
 /// A small file; `None` when there is none. What is opened is what is looked at, and a pipe in its place holds up nobody.

@@ -8,7 +8,7 @@ use super::archive::{Archive, Input, Opener};
 use super::inside::Inside;
 use super::judge::{Candidate, Judge, Verdict};
 use super::url::another;
-use super::{BundleRef, Memory, Offer, Source, Start, Unpacked, Wanted, dir};
+use super::{BundleRef, Memory, Offer, Source, Span, Start, Unpacked, Wanted, dir};
 use crate::error::{Doing, Error, Result};
 
 /// A bundle file.
@@ -39,8 +39,8 @@ impl Source for BundleFile<'_> {
         offer(&inside, wanted, judge, &self.name(), Some(meta.len()))
     }
 
-    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
-        dir::unpack(self.opener.as_ref(), bundle, from, validator, to)
+    fn unpack(&self, bundle: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64> {
+        dir::unpack(self.opener.as_ref(), bundle, span, to)
     }
 }
 
@@ -83,12 +83,12 @@ impl Source for BundleStream<'_> {
         }
     }
 
-    /// Only once, and only from the start.
-    fn unpack(&self, _: &BundleRef, _: u64, _: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
+    /// Only once, and all of it whatever was asked for.
+    fn unpack(&self, _: &BundleRef, _: Span, to: &mut dyn Unpacked) -> Result<u64> {
         match std::mem::replace(&mut *self.state.borrow_mut(), Stream::Spent) {
             Stream::Begun(mut archive, _) => {
                 let limit = to.start(&Start { start: 0, total: None, validator: None })?;
-                archive.unpack(limit, to)
+                archive.unpack(limit, None, to)
             }
             Stream::Fresh(_) | Stream::Spent => Err(spent()),
         }

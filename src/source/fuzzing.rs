@@ -10,16 +10,17 @@ use ureq::unversioned::transport::Connector;
 use super::access::Access;
 use super::address::Address;
 use super::http::Http;
-use super::resume::{self, Place};
-use super::{Body, retry};
+use super::resume::{self, Ask, Place};
+use super::{Body, Span, retry};
 use crate::device::settings::Download;
 use crate::error::{Error, Result};
 use crate::world::Clock;
 
-/// Which part of a file an answer claims to be, when it was asked for from `from` on, and the number it names.
-pub fn place(status: u16, range: Option<&str>, length: Option<u64>, from: u64) -> (&'static str, Option<u64>) {
-    match resume::place_of(status, range, length, from) {
-        Place::Here(total) => ("here", total),
+/// Which part of a file an answer claims to be, when it was asked for from `from` on, to before `until` if that is given, and the number
+/// it names.
+pub fn place(status: u16, range: Option<&str>, length: Option<u64>, from: u64, until: Option<u64>) -> (&'static str, Option<u64>) {
+    match resume::place_of(status, range, length, until.map_or(Ask::From(from), |until| Ask::Between(from, until))) {
+        Place::Here(_, total) => ("here", total),
         Place::Whole(total) => ("whole", total),
         Place::End(total) => ("end", Some(total)),
         Place::Nonsense(start) => ("nonsense", Some(start)),
@@ -61,9 +62,9 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// As for a bundle.
-    pub fn open(&self, at: &str, from: u64, validator: Option<&str>, size: Option<u64>) -> Result<Body<'_>> {
+    pub fn open(&self, at: &str, span: Span, size: Option<u64>) -> Result<Body<'_>> {
         let at = Address::parse(at).map_err(Error::usage)?;
-        resume::open(&self.0, at, from, validator, size)
+        resume::open(&self.0, at, span, size)
     }
     /// Reads a small file whole.
     ///

@@ -14,8 +14,8 @@ use super::fault::Fault;
 use super::http::{Failed, Http};
 use super::judge::{Candidate, Judge, Verdict};
 use super::listed::{Asset, Kept, Release, Seen};
-use super::url::{SIGNATURE_MAX, Tag, remote};
-use super::{Body, BundleRef, Memory, Network, Offer, Source, Unpacked, Wanted, steps, unpack};
+use super::url::{SIGNATURE_MAX, Tag, remote, step_from};
+use super::{Body, BundleRef, Memory, Network, Offer, Source, Span, Tally, Unpacked, Wanted, patched, steps, unpack};
 use crate::error::{Code, Error, Result};
 use crate::release::{Manifest, manifest};
 
@@ -86,8 +86,8 @@ impl<'a> Gitea<'a> {
         Ok(())
     }
 
-    /// The manifest of a release and its signature, as text: what is remembered is remembered as JSON.
-    fn read(&self, release: &Release, known: &[Kept]) -> Result<Kept, Passed> {
+    /// The manifest of a release and its signature, as text: what is remembered is remembered as JSON. `whole`: not out of an earlier one.
+    fn read(&self, release: &Release, known: &[Kept], whole: bool) -> Result<Kept, Passed> {
         let text = |bytes: Vec<u8>| {
             let wrong = |_| self.passed(release, Code::Verification, "has a manifest or signature that is not text");
             String::from_utf8(bytes).map_err(wrong)
@@ -107,9 +107,36 @@ impl<'a> Gitea<'a> {
                 Err(f) => Err(Passed::Fatal(self.tell(f, &at))),
             }
         };
-        let manifest = text(get(asset, manifest::SIZE_MAX)?)?;
+        let patched = if whole { None } else { self.patched(release, asset, known, get) };
+        let (manifest, patched) = match patched {
+            Some(manifest) => (manifest, true),
+            None => (text(get(asset, manifest::SIZE_MAX)?)?, false),
+        };
         let signature = release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?;
-        Ok(Kept { key, manifest, signature })
+        Ok(Kept { key, manifest, signature, patched })
+    }
+
+    /// The manifest, made out of one that is remembered. Whatever is wrong with that, the manifest itself is there, too.
+    fn patched(&self, release: &Release, whole: &Asset, known: &[Kept], get: impl Fn(&Asset, u64) -> Result<Vec<u8>, Passed>) -> Option<String> {
+        let patch = |kept: &'_ Kept| release.asset(&step_from(&self.taste.product, &kept.manifest)?).map(|asset| (asset.clone(), kept.manifest.clone()));
+        let (asset, earlier) = known.iter().filter_map(patch).min_by_key(|(asset, _)| asset.size)?;
+        if asset.size >= whole.size {
+            return None;
+        }
+        let patch = get(&asset, asset.size?).ok()?;
+        String::from_utf8(patched::single(&patch, earlier.as_bytes(), manifest::SIZE_MAX).ok()?).ok()
+    }
+
+    /// Reads a release's manifest and shows it. One that was made out of another and is not believed is fetched whole.
+    fn look(&self, release: &Release, known: &[Kept], judge: &mut dyn Judge, look_only: bool) -> Result<(Kept, Verdict), Passed> {
+        let kept = self.read(release, known, false)?;
+        let verdict = self.show(release, &kept, judge, look_only)?;
+        if verdict.believed() || !kept.patched {
+            return Ok((kept, verdict));
+        }
+        let kept = self.read(release, known, true)?;
+        let verdict = self.show(release, &kept, judge, look_only)?;
+        Ok((kept, verdict))
     }
 
     /// Shows a release to the judge.
@@ -179,8 +206,8 @@ impl<'a> Gitea<'a> {
 
     /// The offer of a release that a person named.
     fn named(&self, release: &Release, judge: &mut dyn Judge) -> Result<Offer, Passed> {
-        let kept = self.read(release, &[])?;
-        match self.show(release, &kept, judge, false)? {
+        let (kept, verdict) = self.look(release, &[], judge, false)?;
+        match verdict {
             Verdict::Take(manifest) => self.offer(release, &kept, *manifest),
             Verdict::NotForUs(version) => Err(self.passed(release, Code::Verification, format!("has a manifest of another version, {version}"))),
             Verdict::Wrong(error) => Err(Passed::Over(error)),
@@ -237,8 +264,8 @@ impl Source for Gitea<'_> {
         // what was fetched or remembered, and whether the judge believed it
         let mut looked: Vec<(Kept, bool)> = Vec::new();
         if let Some(latest) = latest(mine.iter().map(|(_, r)| *r)) {
-            match self.read(latest, &seen.manifests).and_then(|kept| Ok((self.show(latest, &kept, judge, true)?.believed(), kept))) {
-                Ok((believed, kept)) => looked.push((kept, believed)),
+            match self.look(latest, &seen.manifests, judge, true) {
+                Ok((kept, verdict)) => looked.push((kept, verdict.believed())),
                 // its own turn will come, and with it the words
                 Err(Passed::Over(_)) => {}
                 Err(fatal) => return Err(fatal.into_error()),
@@ -252,8 +279,7 @@ impl Source for Gitea<'_> {
                 break;
             }
             let known = looked.iter().find(|(k, _)| k.key == release.key()).map(|(k, _)| std::slice::from_ref(k));
-            let tried = self.read(release, known.unwrap_or(&seen.manifests)).and_then(|kept| {
-                let verdict = self.show(release, &kept, judge, false)?;
+            let tried = self.look(release, known.unwrap_or(&seen.manifests), judge, false).and_then(|(kept, verdict)| {
                 looked.push((kept.clone(), verdict.believed()));
                 match verdict {
                     Verdict::Take(manifest) => self.offer(release, &kept, *manifest).map(Some),
@@ -280,14 +306,18 @@ impl Source for Gitea<'_> {
         }
     }
 
-    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
-        unpack::body(self.bundle(bundle, from, validator)?, to)
+    fn unpack(&self, bundle: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64> {
+        unpack::body(self.open(bundle, span)?, to)
+    }
+
+    fn tally(&self) -> Tally {
+        self.http.tally()
     }
 }
 
 impl Network for Gitea<'_> {
-    fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>> {
-        remote(&self.http, bundle, from, validator)
+    fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>> {
+        remote(&self.http, asset, span)
     }
 }
 

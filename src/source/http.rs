@@ -2,6 +2,7 @@
 //! open, waits with bounds, and tries again what may pass.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -15,7 +16,7 @@ use super::answer::{Answer, Head, plain, read_whole};
 use super::fault::Fault;
 use super::proxy::Proxies;
 use super::pump::{Part, Pump};
-use super::{retry, roots};
+use super::{Tally, retry, roots};
 use crate::device::settings::Download;
 use crate::error::{Error, Result};
 use crate::world::Clock;
@@ -40,6 +41,8 @@ pub struct Http<'a> {
     pub(super) met: Cell<bool>,
     /// Until when small files may be asked for.
     pub(super) until: Cell<Option<Duration>>,
+    /// What was asked so far.
+    count: Rc<Cell<Tally>>,
 }
 
 /// Headers of a request beyond those that all have.
@@ -80,6 +83,7 @@ impl<'a> Http<'a> {
             limits,
             met: Cell::new(false),
             until: Cell::new(None),
+            count: Rc::default(),
         })
     }
 
@@ -94,6 +98,10 @@ impl<'a> Http<'a> {
     /// Whether there is a token to send.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
+    }
+    /// What was asked so far.
+    pub fn tally(&self) -> Tally {
+        self.count.get()
     }
     /// Whether a fault may pass by itself.
     pub fn passing(&self, fault: &Fault) -> bool {
@@ -191,6 +199,8 @@ impl<'a> Http<'a> {
         let proxied = proxy.is_some();
         let request = if proxied { self.agent.configure_request(request).proxy(proxy).build() } else { request };
         let agent = self.agent.clone();
+        let tally = self.count.get();
+        self.count.set(Tally { requests: tally.requests + 1, ..tally });
         let mut body = Pump::start(self.clock, self.limits.min_speed, self.limits.limit_rate, move |out| {
             let (parts, body) = match agent.run(request) {
                 Ok(response) => response.into_parts(),
@@ -205,7 +215,7 @@ impl<'a> Http<'a> {
         })?;
         let head = body.head().map_err(|f| if proxied { f.by_proxy() } else { f })?;
         self.met.set(true);
-        Ok(Answer { head, body })
+        Ok(Answer { head, body, count: self.count.clone() })
     }
 }
 

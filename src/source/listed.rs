@@ -70,4 +70,7 @@ pub struct Kept {
     pub key: String,
     pub manifest: String,
     pub signature: Option<String>,
+    /// It was made out of an earlier one, and may be of something else than the signature.
+    #[serde(skip)]
+    pub patched: bool,
 }

@@ -23,6 +23,7 @@ mod judge;
 mod line;
 mod listed;
 mod pace;
+pub mod patched;
 mod proxy;
 mod pump;
 mod resume;
@@ -49,6 +50,7 @@ pub use choose::Taste;
 pub use inside::Inside;
 pub use judge::{Candidate, Judge, Verdict};
 pub use line::{Line, Place};
+pub use patched::{Bits, Earlier, Making};
 pub use unpack::{Start, Unpacked};
 pub use url::SIGNATURE_MAX;
 pub use way::way;
@@ -106,16 +108,61 @@ impl Memory {
     }
 }
 
+impl BundleRef {
+    /// Another asset of the same release, that lies beside it.
+    pub fn beside(&self, name: &str, size: u64) -> Self {
+        let folder = self.at.rfind('/').map_or("", |at| &self.at[..=at]);
+        // of what may stand in a version, a URL means something else by this only
+        let name = if folder.contains("://") { name.replace('+', "%2B") } else { name.to_owned() };
+        BundleRef { at: format!("{folder}{name}"), size: Some(size) }
+    }
+}
+
+/// Which bytes of an asset are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span<'v> {
+    /// From an offset to the end. `validator` is that of an earlier [`Start`]; when the asset has changed since, it starts at 0.
+    Rest {
+        /// Where.
+        from: u64,
+        /// Of which state of the asset.
+        validator: Option<&'v str>,
+    },
+    /// A run of a bundle's blocks. Counted from the end, so that nobody has to know the size before.
+    Run {
+        /// Where it starts, bytes before the end.
+        before_end: u64,
+        /// Bytes.
+        length: u64,
+    },
+}
+
+impl Span<'_> {
+    /// All of it.
+    pub const ALL: Span<'static> = Span::Rest { from: 0, validator: None };
+}
+
+/// What was asked of a server so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests, redirects and repetitions included.
+    pub requests: u64,
+    /// Bytes of all answers, heads aside.
+    pub bytes: u64,
+}
+
 /// Bytes of a bundle as they arrive.
 pub struct Body<'a> {
     /// The bytes from `start` on. A broken connection is taken up again inside; an error here is final: [`read_error`] has its words.
     pub reader: Box<dyn Read + 'a>,
-    /// Where the bytes really start: what was asked for, or 0 when the source cannot start elsewhere.
+    /// Where the bytes really start: what was asked for, or 0 when the source cannot start elsewhere; then they go to the end.
     pub start: u64,
     /// Bytes of the whole bundle, if known.
     pub total: Option<u64>,
     /// What identifies these bytes for a later resume (a strong ETag, or Last-Modified), if there is something.
     pub validator: Option<String>,
+    /// Whether they end between two files: a run.
+    pub cut: bool,
 }
 
 /// The door to releases.
@@ -131,21 +178,36 @@ pub trait Source {
     /// # Errors
     /// The network or the source, each kind with its own words and hint; what the judge says.
     fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>>;
-    /// Unpacks a bundle from an offset of its compressed bytes. `validator` is that of an earlier [`Start`]; when the bundle has changed
-    /// since, it starts at 0. Returns the compressed bytes that were read.
+    /// Unpacks a bundle, or a run of its blocks. Returns the compressed bytes that were read.
     ///
     /// # Errors
     /// As for `find`; an archive that is none; whatever the taker says.
-    fn unpack(&self, bundle: &BundleRef, from: u64, validator: Option<&str>, to: &mut dyn Unpacked) -> Result<u64>;
+    fn unpack(&self, bundle: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64>;
+    /// Whether releases here may have patches.
+    fn has_patches(&self) -> bool {
+        false
+    }
+    /// Makes contents out of earlier ones with a patch. Returns its bytes that were read.
+    ///
+    /// # Errors
+    /// As for `unpack`; it hands out no patches.
+    fn patch(&self, patch: &BundleRef, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
+        let (_, _, _) = (patch, making, to);
+        Err(Error::source_failed(format!("{} hands out no patches", self.name())))
+    }
+    /// What was asked of a server so far.
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
 }
 
 /// A source on the network, before anything is unpacked.
 pub trait Network: Source {
-    /// Opens a bundle at an offset of its compressed bytes.
+    /// Opens an asset.
     ///
     /// # Errors
     /// As for [`Source::find`].
-    fn bundle(&self, bundle: &BundleRef, from: u64, validator: Option<&str>) -> Result<Body<'_>>;
+    fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>>;
 }
 
 /// Opens the source that the config names, in this very process. Reads its token and CA files; asks nobody yet.

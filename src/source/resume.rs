@@ -5,11 +5,11 @@ use std::io::{self, Read};
 
 use ureq::http::header::{CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 
-use super::Body;
 use super::address::Address;
 use super::answer::{Answer, Head};
 use super::fault::Fault;
 use super::http::{Failed, Http, rest};
+use super::{Body, Span};
 use crate::error::Result;
 
 /// Breaks in a row without [`PROGRESS`] after which it gives up.
@@ -17,27 +17,48 @@ const BREAKS_MAX: u32 = 5;
 /// Bytes that count as progress: a server that gives a handful each time would otherwise keep us for ever.
 const PROGRESS: u64 = 16 << 10;
 
-/// Opens a file at an offset; at 0 when the server cannot, or has another file now. `size` is what its owner says it has.
+/// Which bytes a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// From here to the end.
+    From(u64),
+    /// From here to before there.
+    Between(u64, u64),
+    /// So many at the end.
+    Last(u64),
+}
+
+/// Opens a file where the span begins; at 0 when the server cannot, or has another file now. `size` is what its owner says it has.
 ///
 /// # Errors
 /// The fault in words; a size that is not `size`.
-pub fn open<'s>(http: &'s Http<'_>, at: Address, from: u64, validator: Option<&str>, size: Option<u64>) -> Result<Body<'s>> {
+pub fn open<'s>(http: &'s Http<'_>, at: Address, span: Span, size: Option<u64>) -> Result<Body<'s>> {
     let tell = |failed: Failed| failed.tell(http, &at);
-    let mut opened = http.persist(|| ask(http, &at, from, validator)).map_err(tell)?;
-    let start = match place(&opened.head, from) {
-        Place::Here(_) => from,
-        Place::End(total) if total == from && size.is_none_or(|s| s == total) => {
-            // all of it was fetched before
-            return Ok(Body { reader: Box::new(io::empty()), start: from, total: Some(total), validator: validator.map(str::to_owned) });
+    let (wanted, validator, length) = match (span, size) {
+        (Span::Rest { from, validator }, _) => (Ask::From(from), validator, None),
+        (Span::Run { before_end, length }, Some(size)) => {
+            let start = size.saturating_sub(before_end);
+            (Ask::Between(start, start.saturating_add(length)), None, Some(length))
         }
-        Place::Whole(_) => 0,
+        // the size is told with the answer; what comes behind the run is left
+        (Span::Run { before_end, length }, None) => (Ask::Last(before_end), None, Some(length)),
+    };
+    let mut opened = http.persist(|| ask(http, &at, wanted, validator)).map_err(tell)?;
+    let (start, end) = match place(&opened.head, wanted) {
+        Place::Here(start, _) => (start, length.map(|n| start.saturating_add(n))),
+        Place::End(total) if wanted == Ask::From(total) && size.is_none_or(|s| s == total) => {
+            // all of it was fetched before
+            let validator = validator.map(str::to_owned);
+            return Ok(Body { reader: Box::new(io::empty()), start: total, total: Some(total), validator, cut: false });
+        }
+        Place::Whole(_) => (0, None),
         Place::End(_) | Place::Nonsense(_) => {
-            opened = http.persist(|| ask(http, &at, 0, None)).map_err(tell)?;
-            0
+            opened = http.persist(|| ask(http, &at, Ask::From(0), None)).map_err(tell)?;
+            (0, None)
         }
     };
-    let total = match place(&opened.head, start) {
-        Place::Here(total) | Place::Whole(total) => total,
+    let total = match place(&opened.head, if start == 0 { Ask::From(0) } else { wanted }) {
+        Place::Here(_, total) | Place::Whole(total) => total,
         Place::End(_) | Place::Nonsense(_) => {
             return Err(tell(Failed { fault: Fault::Wrong("the server answers with a part of the file that was not asked for".into()), tries: 1 }));
         }
@@ -48,8 +69,21 @@ pub fn open<'s>(http: &'s Http<'_>, at: Address, from: u64, validator: Option<&s
         return Err(tell(Failed { fault: Fault::Wrong(format!("the server has {told} bytes there, the release says {known}")), tries: 1 }));
     }
     let (total, validator) = (total.or(size), self::validator(&opened.head));
-    let reader = Resuming { http, url: at, next: start, total, validator: validator.clone(), line: Some(opened), drop: 0, breaks: 0, progress: 0 };
-    Ok(Body { reader: Box::new(reader), start, total, validator })
+    let cut = end.is_some();
+    let reader = Resuming {
+        http,
+        url: at,
+        next: start,
+        end: end.or(total),
+        cut,
+        total,
+        validator: validator.clone(),
+        line: Some(opened),
+        drop: 0,
+        breaks: 0,
+        progress: 0,
+    };
+    Ok(Body { reader: Box::new(reader), start, total, validator, cut })
 }
 
 /// The reader that goes on.
@@ -58,6 +92,10 @@ struct Resuming<'s, 'a> {
     url: Address,
     /// Offset of the next byte handed out.
     next: u64,
+    /// Where it ends, if that is known.
+    end: Option<u64>,
+    /// That is before the file's end.
+    cut: bool,
     total: Option<u64>,
     validator: Option<String>,
     line: Option<Answer<'a>>,
@@ -69,6 +107,11 @@ struct Resuming<'s, 'a> {
 
 impl<'a> Resuming<'_, 'a> {
     fn step(&mut self, into: &mut [u8]) -> Result<usize, Fault> {
+        let left = self.end.map(|end| end.saturating_sub(self.next));
+        // a run ends before the file does
+        if left == Some(0) && self.cut {
+            return Ok(0);
+        }
         if self.line.is_none() {
             self.line = Some(self.reopen()?);
         }
@@ -76,13 +119,13 @@ impl<'a> Resuming<'_, 'a> {
         while self.drop > 0 {
             let mut waste = [0; 16 << 10];
             let most = self.drop.min(waste.len() as u64) as usize;
-            match line.body.read(&mut waste[..most])? {
+            match line.read(&mut waste[..most])? {
                 0 => return Err(Fault::Cut("the file became shorter".into())),
                 n => self.drop -= n as u64,
             }
         }
-        let n = line.body.read(into)?;
-        let left = self.total.map(|t| t.saturating_sub(self.next));
+        let most = if self.cut { into.len().min(usize::try_from(left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX)) } else { into.len() };
+        let n = line.read(&mut into[..most])?;
         match (n as u64, left) {
             (0, Some(1..)) => Err(Fault::Cut(format!("it ended {} bytes early", left.unwrap_or_default()))),
             (n, Some(left)) if n > left => Err(Fault::Wrong(format!("more came than the {} bytes that the file has", self.total.unwrap_or_default()))),
@@ -93,12 +136,16 @@ impl<'a> Resuming<'_, 'a> {
     /// Asks for the rest, or for all of it if there is no other way.
     fn reopen(&mut self) -> Result<Answer<'a>, Fault> {
         let changed = || Fault::Wrong("the file changed on the server during the download".into());
-        let mut answer = ask(self.http, &self.url, self.next, self.validator.as_deref())?;
-        if matches!(place(&answer.head, self.next), Place::End(_) | Place::Nonsense(_)) {
-            answer = ask(self.http, &self.url, 0, None)?;
+        let wanted = match self.end {
+            Some(end) if self.cut => Ask::Between(self.next, end),
+            _ => Ask::From(self.next),
+        };
+        let mut answer = ask(self.http, &self.url, wanted, self.validator.as_deref())?;
+        if matches!(place(&answer.head, wanted), Place::End(_) | Place::Nonsense(_)) {
+            answer = ask(self.http, &self.url, Ask::From(0), None)?;
         }
-        let (total, drop) = match place(&answer.head, self.next) {
-            Place::Here(total) => (total, 0),
+        let (total, drop) = match place(&answer.head, wanted) {
+            Place::Here(_, total) => (total, 0),
             Place::Whole(total) => (total, self.next),
             Place::End(_) | Place::Nonsense(_) => return Err(Fault::Wrong("the server answers with a part of the file that was not asked for".into())),
         };
@@ -138,10 +185,16 @@ impl Read for Resuming<'_, '_> {
     }
 }
 
-fn ask<'a>(http: &Http<'a>, at: &Address, from: u64, validator: Option<&str>) -> Result<Answer<'a>, Fault> {
+fn ask<'a>(http: &Http<'a>, at: &Address, wanted: Ask, validator: Option<&str>) -> Result<Answer<'a>, Fault> {
+    let range = match wanted {
+        Ask::From(0) => None,
+        Ask::From(from) => Some(format!("bytes={from}-")),
+        Ask::Between(from, end) => Some(format!("bytes={from}-{}", end.saturating_sub(1))),
+        Ask::Last(count) => Some(format!("bytes=-{count}")),
+    };
     let mut headers = Vec::new();
-    if from > 0 {
-        headers.push((RANGE, format!("bytes={from}-")));
+    if let Some(range) = range {
+        headers.push((RANGE, range));
         // without a validator the digests alone say whether both halves are of one file
         headers.extend(validator.map(|v| (IF_RANGE, v.to_owned())));
     }
@@ -158,8 +211,8 @@ fn validator(head: &Head) -> Option<String> {
 /// Which part of the file an answer is, with the size of the whole where it is told.
 #[derive(Debug, PartialEq)]
 pub(super) enum Place {
-    /// From where it was asked for.
-    Here(Option<u64>),
+    /// What was asked for: where it starts, and the size of the whole.
+    Here(u64, Option<u64>),
     /// From the start.
     Whole(Option<u64>),
     /// There is nothing at or after what was asked for.
@@ -168,27 +221,31 @@ pub(super) enum Place {
     Nonsense(u64),
 }
 
-fn place(head: &Head, from: u64) -> Place {
-    place_of(head.status, head.get(CONTENT_RANGE), head.length(), from)
+fn place(head: &Head, asked: Ask) -> Place {
+    place_of(head.status, head.get(CONTENT_RANGE), head.length(), asked)
 }
 
-pub(super) fn place_of(status: u16, range: Option<&str>, length: Option<u64>, from: u64) -> Place {
+pub(super) fn place_of(status: u16, range: Option<&str>, length: Option<u64>, asked: Ask) -> Place {
     let range = range.and_then(|r| r.trim().strip_prefix("bytes")).map(|r| r.trim_start_matches([' ', '=']));
     let parts = range.and_then(|r| r.split_once('/'));
     match (status, parts) {
         (200, _) => Place::Whole(length),
         (206, Some((span, total))) => {
-            let span = span.split_once('-').and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse::<u64>().ok()?)));
+            let span = span.split_once('-').and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse::<u64>().ok()?.checked_add(1)?)));
             let total = total.parse::<u64>().ok();
-            match span {
-                // to the very end: less would be a cache that cuts, and its body would end in silence
-                Some((start, last)) if start == from && start <= last && total.is_none_or(|t| last.checked_add(1) == Some(t)) => {
-                    let fits = length.is_none_or(|n| last - start < n && n - 1 == last - start);
-                    if fits { Place::Here(total.or(last.checked_add(1))) } else { Place::Nonsense(start) }
-                }
-                Some((start, _)) => Place::Nonsense(start),
-                None => Place::Nonsense(0),
-            }
+            let Some((start, end)) = span.filter(|(a, b)| a < b) else { return Place::Nonsense(0) };
+            // to the very end of what was asked for: less would be a cache that cuts, and its body would end in silence
+            let to_the_end = total.is_none_or(|t| t == end);
+            let here = match asked {
+                Ask::From(from) => start == from && to_the_end,
+                Ask::Between(from, until) => start == from && (end == until || (end < until && total == Some(end))),
+                // where it begins follows from its length only if it is known where it ends
+                Ask::Last(count) => total == Some(end) && end - start == count,
+            };
+            let fits = length.is_none_or(|n| n == end - start);
+            // a file whose size is not told is as long as what goes to its end
+            let total = total.or(if matches!(asked, Ask::From(_)) { Some(end) } else { None });
+            if here && fits { Place::Here(start, total) } else { Place::Nonsense(start) }
         }
         (416, Some((_, total))) => total.parse().map_or(Place::Nonsense(0), Place::End),
         _ => Place::Nonsense(0),
@@ -201,23 +258,35 @@ mod tests {
 
     #[test]
     fn an_answer_is_placed_by_its_own_words() {
+        let (from, between, last) = (Ask::From, Ask::Between, Ask::Last);
         let table = [
-            (200, None, Some(10), 4, Place::Whole(Some(10))),
-            (206, Some("bytes 4-9/10"), Some(6), 4, Place::Here(Some(10))),
-            (206, Some("bytes 4-9/10"), None, 4, Place::Here(Some(10))),
-            (206, Some("bytes 4-9/*"), Some(6), 4, Place::Here(Some(10))),
-            (206, Some("bytes 4-9/10"), Some(7), 4, Place::Nonsense(4)),
-            (206, Some("bytes 4-7/10"), Some(4), 4, Place::Nonsense(4)),
-            (206, Some("bytes 7-9/10"), Some(3), 4, Place::Nonsense(7)),
-            (206, Some("bytes 9-4/10"), None, 9, Place::Nonsense(9)),
-            (206, Some("bytes 0-18446744073709551615/3"), None, 0, Place::Nonsense(0)),
-            (206, None, Some(6), 4, Place::Nonsense(0)),
-            (416, Some("bytes */10"), None, 10, Place::End(10)),
-            (416, None, None, 10, Place::Nonsense(0)),
-            (304, None, None, 0, Place::Nonsense(0)),
+            (200, None, Some(10), from(4), Place::Whole(Some(10))),
+            (206, Some("bytes 4-9/10"), Some(6), from(4), Place::Here(4, Some(10))),
+            (206, Some("bytes 4-9/10"), None, from(4), Place::Here(4, Some(10))),
+            (206, Some("bytes 4-9/*"), Some(6), from(4), Place::Here(4, Some(10))),
+            (206, Some("bytes 4-9/10"), Some(7), from(4), Place::Nonsense(4)),
+            (206, Some("bytes 4-7/10"), Some(4), from(4), Place::Nonsense(4)),
+            (206, Some("bytes 7-9/10"), Some(3), from(4), Place::Nonsense(7)),
+            (206, Some("bytes 9-4/10"), None, from(9), Place::Nonsense(0)),
+            (206, Some("bytes 0-18446744073709551615/3"), None, from(0), Place::Nonsense(0)),
+            (206, None, Some(6), from(4), Place::Nonsense(0)),
+            (416, Some("bytes */10"), None, from(10), Place::End(10)),
+            (416, None, None, from(10), Place::Nonsense(0)),
+            (304, None, None, from(0), Place::Nonsense(0)),
+            (200, None, Some(10), between(4, 6), Place::Whole(Some(10))),
+            (206, Some("bytes 4-5/10"), Some(2), between(4, 6), Place::Here(4, Some(10))),
+            (206, Some("bytes 4-5/*"), Some(2), between(4, 6), Place::Here(4, None)),
+            (206, Some("bytes 4-9/10"), Some(6), between(4, 12), Place::Here(4, Some(10))),
+            (206, Some("bytes 4-9/10"), Some(6), between(4, 6), Place::Nonsense(4)),
+            (206, Some("bytes 4-4/10"), Some(1), between(4, 6), Place::Nonsense(4)),
+            (206, Some("bytes 4-4/*"), Some(1), between(4, 6), Place::Nonsense(4)),
+            (206, Some("bytes 4-9/10"), Some(6), last(6), Place::Here(4, Some(10))),
+            (206, Some("bytes 4-9/*"), Some(6), last(6), Place::Nonsense(4)),
+            (206, Some("bytes 0-5/10"), Some(6), last(6), Place::Nonsense(0)),
+            (206, Some("bytes 5-9/10"), Some(5), last(6), Place::Nonsense(5)),
         ];
-        for (status, range, length, from, want) in table {
-            assert_eq!(place_of(status, range, length, from), want, "{status} {range:?} {length:?}");
+        for (status, range, length, asked, want) in table {
+            assert_eq!(place_of(status, range, length, asked), want, "{status} {range:?} {length:?} {asked:?}");
         }
     }
 }

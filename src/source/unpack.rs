@@ -15,7 +15,7 @@ const CHUNK: usize = 64 << 10;
 /// What stands before the entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// Where the compressed bytes really start: what was asked for, or 0 when the source cannot start elsewhere.
+    /// Where the compressed bytes really start: what was asked for, or 0 when the source cannot start elsewhere; then they go to the end.
     pub start: u64,
     /// Compressed bytes of the whole bundle, if known.
     pub total: Option<u64>,
@@ -43,20 +43,20 @@ pub trait Unpacked {
 /// # Errors
 /// The stream; an archive that is none; whatever the taker says.
 pub fn body(body: Body<'_>, to: &mut dyn Unpacked) -> Result<u64> {
-    let Body { reader, start, total, validator } = body;
+    let Body { reader, start, total, validator, cut } = body;
     let limit = to.start(&Start { start, total, validator })?;
-    archive(reader, limit, to)
+    archive(reader, cut, limit, to)
 }
 
-/// Unpacks an archive right here, whose start was told.
+/// Unpacks an archive right here, whose start was told. `cut`: it ends between two files.
 ///
 /// # Errors
 /// As for [`body`].
-pub fn archive(reader: impl Read, limit: u64, to: &mut dyn Unpacked) -> Result<u64> {
+pub fn archive(reader: impl Read, cut: bool, limit: u64, to: &mut dyn Unpacked) -> Result<u64> {
     let used = Rc::new(Cell::new(0u64));
     let reader = BufReader::with_capacity(CHUNK, Counting { inner: reader, count: used.clone() });
-    let read = bundle::read(reader, limit, |head: &Head, content: &mut dyn Read| to.entry(head, &mut Content { inner: content, head }, &used));
-    match read {
+    let visit = |head: &Head, content: &mut dyn Read| to.entry(head, &mut Content { inner: content, head }, &used);
+    match if cut { bundle::read_run(reader, limit, visit) } else { bundle::read(reader, limit, visit) } {
         Ok(()) => Ok(used.get()),
         Err(BundleError::Visitor(e)) => Err(e),
         Err(BundleError::Bad(words)) => {
@@ -86,9 +86,10 @@ impl Read for Content<'_> {
     }
 }
 
-struct Counting<R> {
-    inner: R,
-    count: Rc<Cell<u64>>,
+/// Counts what is read.
+pub(super) struct Counting<R> {
+    pub(super) inner: R,
+    pub(super) count: Rc<Cell<u64>>,
 }
 
 impl<R: Read> Read for Counting<R> {

@@ -8,6 +8,7 @@ use super::at_hand;
 use super::backup::{self, Backup};
 use super::begin::{self, Tx};
 use super::fetch::{self, From};
+use super::patching::Earlier;
 pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
@@ -145,6 +146,9 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
                 return Err(error.during(Phase::Planning));
             }
         };
+        if let Some(from) = aim.from {
+            plan.price(from.manifest, &facts.at_hand, from.bundle.size, from.source.has_patches() && old_manifest.is_some());
+        }
         let spared = at_hand::spare_what_is_nowhere(&mut plan, &at_hand);
         if !asked {
             let proposal = Proposal::of(trip, &aim.about, &plan);
@@ -331,8 +335,10 @@ fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installe
             missing.insert(want.sha256, vec![fetch::Need { path: file.path.clone(), staged, owner: None, mode: None }]);
         }
     }
-    let (mut fetched, mut written) = (0, 0);
-    fetch::fetch(trip, from, missing, &mut fetched, &mut written).map_err(|e| e.during(Phase::Downloading))?;
+    let mut cost = fetch::Cost::default();
+    let old_manifest = durable::read(disk, &layout.installed(), manifest::SIZE_MAX).unwrap_or_default();
+    let earlier = Earlier::of(disk, old_manifest.as_deref(), &at_hand);
+    fetch::fetch(trip, from, missing, earlier.as_ref(), &mut cost).map_err(|e| e.during(Phase::Downloading))?;
     disk.sync_fs(&home).doing(|| format!("syncing {}", home.display()))?;
     if let Some(signature) = &offer.signature {
         durable::save(disk, &home.join(manifest::SIGNATURE_NAME), signature, 0o600).doing(|| format!("writing {}", home.display()))?;
@@ -343,7 +349,9 @@ fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installe
     report.to = aim.target.version.clone();
     report.outcome = Outcome::Confirmed;
     report.counts = plan.counts();
-    report.bytes_fetched = fetched;
+    report.bytes_fetched = cost.fetched;
+    report.bytes_spared = cost.whole.saturating_sub(cost.fetched);
+    report.requests = cost.requests;
     report.seconds = trip.world.clock.monotonic().saturating_sub(began).as_secs_f64();
     report.notes.push(format!("{} is fetched and verified; `pikit-updater apply` installs it, also without network", offer.manifest.version));
     Ok(report)

@@ -53,6 +53,10 @@ impl AtHand {
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.0.keys()
     }
+    /// Where a content is.
+    pub fn place(&self, content: &Digest) -> Option<&PathBuf> {
+        self.0.get(content)
+    }
     /// The mode that the bundle gave a content, if it came from there in an earlier run.
     pub fn packed(&self, trip: &Trip, want: &Want) -> Option<u32> {
         let piece = self.0.get(&want.sha256).filter(|place| place.starts_with(trip.settings.layout.fetched()))?;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Trip;
+use super::fetch::Cost;
 use super::survey::{self, join};
 use crate::device::{Layout, Managed};
 use crate::error::{Doing, Result};
@@ -37,10 +38,8 @@ pub struct Tx {
     pub plan: Plan,
     /// Bytes of the target's manifest, if it has one.
     pub manifest: Option<Vec<u8>>,
-    /// Bytes fetched so far.
-    pub fetched: u64,
-    /// Bytes written under managed paths so far.
-    pub written: u64,
+    /// What it cost so far.
+    pub cost: Cost,
     /// When the services were found to be back.
     pub back: Option<DateTime<Utc>>,
     /// Worth knowing about the result.
@@ -98,7 +97,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         switched: None,
         commands: journal::Commands::default(),
     };
-    let tx = Tx { journal, plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
+    let tx = Tx { journal, plan, manifest, cost: Cost::default(), back: None, notes: Vec::new() };
     tx.save(trip)?;
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
@@ -203,7 +202,7 @@ impl Tx {
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
-        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, fetched: 0, written: 0, back: None, notes: Vec::new() };
+        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, cost: Cost::default(), back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }
     /// Ends the transaction. The journal goes first: one whose plan is gone could not be read.

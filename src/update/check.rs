@@ -97,7 +97,7 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
     trip.state.last_check_error = None;
     trip.state.latest = believed.as_ref().map(|b| b.offer.manifest.version.clone());
     trip.state.available = match &believed {
-        Some(believed) => available(trip, believed, &installed)?,
+        Some(believed) => available(trip, believed, &installed, source.has_patches())?,
         None => None,
     };
     mirror::refresh(trip)?;
@@ -105,7 +105,7 @@ pub fn check(trip: &mut Trip, source: &dyn Source) -> Result<()> {
 }
 
 /// What the offer would do here; none when there is nothing to install.
-fn available(trip: &mut Trip, believed: &Believed, installed: &Installed) -> Result<Option<Available>> {
+fn available(trip: &mut Trip, believed: &Believed, installed: &Installed, patches: bool) -> Result<Option<Available>> {
     trip.phase(Phase::Planning, "comparing with what is installed");
     let offer = &believed.offer;
     let manifest_sha256 = Digest::of(&offer.manifest_bytes);
@@ -130,7 +130,10 @@ fn available(trip: &mut Trip, believed: &Believed, installed: &Installed) -> Res
             trip.state.drift = Some(drifted.len());
             return Ok(None);
         }
-        Decision::Go(plan) => Some(plan),
+        Decision::Go(mut plan) => {
+            plan.price(&offer.manifest, &facts.at_hand, offer.bundle.size, patches && installed.manifest_sha256.is_some());
+            Some(plan)
+        }
         Decision::Blocked(_) => None,
     };
     let manifest: &manifest::Manifest = &offer.manifest;

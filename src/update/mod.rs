@@ -16,6 +16,12 @@ pub mod at_hand;
 pub mod backup;
 /// What the state shows of other files.
 pub mod mirror;
+/// What was fetched and is not used yet.
+pub mod pieces;
+/// What a patch starts from.
+pub mod patching;
+/// Taking contents in.
+pub mod intake;
 /// Contents that come from the source.
 pub mod fetch;
 /// Whom this board believes.
@@ -122,8 +128,12 @@ pub struct Report {
     pub hint: Option<String>,
     /// What it did, file by file, in numbers.
     pub counts: Counts,
-    /// Bytes fetched from the source.
+    /// Bytes of contents fetched from the source.
     pub bytes_fetched: u64,
+    /// Bytes of the bundle that did not have to be fetched.
+    pub bytes_spared: u64,
+    /// Requests to the source, those of the check included.
+    pub requests: u64,
     /// Bytes written under managed paths.
     pub bytes_written: u64,
     /// How long it took.
@@ -148,6 +158,8 @@ impl Report {
             hint: None,
             counts: Counts::default(),
             bytes_fetched: 0,
+            bytes_spared: 0,
+            requests: 0,
             bytes_written: 0,
             seconds: 0.0,
             offline_seconds: 0.0,

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::event::Silent;
 use crate::release::Digest;
 use crate::release::manifest;
-use crate::source::{Body, BundleRef, Candidate, Judge, Memory, Offer, Source, Unpacked, Verdict, Wanted, unpack};
+use crate::source::{Body, BundleRef, Candidate, Judge, Memory, Offer, Source, Span, Unpacked, Verdict, Wanted, unpack};
 use crate::world::lock::Locked;
 use crate::world::outside::{Letter, Ran};
 use crate::world::sim::{Dumped, SimDisk};
@@ -129,9 +129,14 @@ impl Source for FakeSource {
         let bundle = BundleRef { at: "bundle".into(), size: Some(self.0.bundle.len() as u64) };
         Ok(Some(Offer { manifest_bytes: self.0.manifest.clone(), signature: None, manifest, bundle, notes: vec![] }))
     }
-    fn unpack(&self, _: &BundleRef, from: u64, _: Option<&str>, to: &mut dyn Unpacked) -> Result<u64> {
-        let bytes = self.0.bundle[from as usize..].to_vec();
-        unpack::body(Body { reader: Box::new(io::Cursor::new(bytes)), start: from, total: Some(self.0.bundle.len() as u64), validator: None }, to)
+    fn unpack(&self, _: &BundleRef, span: Span, to: &mut dyn Unpacked) -> Result<u64> {
+        let all = self.0.bundle.len();
+        let (from, end, cut) = match span {
+            Span::Rest { from, .. } => (from as usize, all, false),
+            Span::Run { before_end, length } => (all - before_end as usize, all - before_end as usize + length as usize, true),
+        };
+        let reader = Box::new(io::Cursor::new(self.0.bundle[from..end].to_vec()));
+        unpack::body(Body { reader, start: from as u64, total: Some(all as u64), validator: None, cut }, to)
     }
 }
 

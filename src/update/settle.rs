@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::Utc;
 
 use super::begin::Tx;
-use super::{Report, Trip, backup, carry, fetch, mirror, switch, trial};
+use super::{Report, Trip, backup, carry, mirror, pieces, switch, trial};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
@@ -54,7 +54,7 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     }
     match tx.plan.action {
         Action::Repair => backup::prune_edited(trip)?,
-        Action::Apply | Action::Rollback => fetch::forget_pieces(trip),
+        Action::Apply | Action::Rollback => pieces::forget_pieces(trip),
     }
     trip.state.drift = None;
     if tx.plan.action == Action::Rollback {
@@ -181,7 +181,7 @@ pub fn abandon(trip: &mut Trip, tx: Tx, error: &Error) -> Result<Report> {
 pub fn discard(trip: &mut Trip, tx: &Tx) -> Result<()> {
     let disk = trip.world.disk;
     let layout = trip.settings.layout.clone();
-    fetch::keep_pieces(trip, tx);
+    pieces::keep_pieces(trip, tx);
     let drop_tree = |path: &Path| durable::remove_whole(disk, path).doing(|| format!("removing {}", path.display()));
     for unit in &tx.journal.units {
         match &unit.way {
@@ -228,7 +228,7 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
         other => format!("{}: {}", other.name(), reason.as_deref().unwrap_or_default()),
     };
     trip.note(words);
-    history::add(trip.world.disk, &trip.settings.layout, &Row { result: result.clone(), bytes_fetched: tx.fetched, bytes_written: tx.written })?;
+    history::add(trip.world.disk, &trip.settings.layout, &Row { result: result.clone(), bytes_fetched: tx.cost.fetched, bytes_written: tx.cost.written })?;
     trip.state.last_result = Some(result.clone());
     trip.state.progress = None;
     Progress::forget(trip.world.disk, &trip.settings.layout);
@@ -246,8 +246,10 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
         reason,
         hint,
         counts,
-        bytes_fetched: tx.fetched,
-        bytes_written: tx.written,
+        bytes_fetched: tx.cost.fetched,
+        bytes_spared: tx.cost.whole.saturating_sub(tx.cost.fetched),
+        requests: tx.cost.requests,
+        bytes_written: tx.cost.written,
         seconds: result.seconds,
         offline_seconds: result.offline_seconds,
         notes: tx.notes,

@@ -8,6 +8,7 @@ use super::at_hand::{self, AtHand};
 use super::begin::Tx;
 use super::clone::{self, Clone, CloneError, Linked, Refused};
 use super::fetch::{self, Missing, Need};
+use super::patching::Earlier;
 use super::{Trip, backup, fitness, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::Phase;
@@ -48,7 +49,7 @@ pub fn prepare(
 
 fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Option<fetch::From>, old_manifest: Option<&[u8]>) -> Result<(), CloneError> {
     ground(trip, tx)?;
-    contents(trip, tx, facts, at_hand, from)?;
+    contents(trip, tx, facts, at_hand, from, old_manifest)?;
     fitness::check(trip, tx)?;
     trip.phase(Phase::Staging, "building the new tree and the backup");
     let mut record = Clone::default();
@@ -95,7 +96,7 @@ fn ground(trip: &mut Trip, tx: &Tx) -> Result<()> {
 }
 
 /// Stages every content: from the device if it is there, otherwise from the bundle.
-fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, from: Option<fetch::From>) -> Result<()> {
+fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, from: Option<fetch::From>, old_manifest: Option<&[u8]>) -> Result<()> {
     let mut missing = Missing::new();
     for unit in tx.journal.units.clone() {
         let owner = facts.units[unit.unit].owner;
@@ -114,7 +115,7 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
             let want = file.want.clone().expect("a written file has a want");
             let (own, mode) = at_hand::attributes(&managed, owner, file, at_hand.packed(trip, &want));
             match at_hand.put(trip, &want, mode, own, &staged)? {
-                Some(bytes) => tx.written += bytes,
+                Some(bytes) => tx.cost.written += bytes,
                 None => {
                     let need = Need { path: file.path.clone(), staged, owner: Some(own), mode: want.mode };
                     missing.entry(want.sha256).or_default().push(need);
@@ -122,6 +123,7 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
             }
         }
     }
+    tx.cost.requests = from.map_or(0, |f| f.source.tally().requests);
     if missing.is_empty() {
         return Ok(());
     }
@@ -129,7 +131,8 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
         return Err(Error::verification(format!("the content of {} is not on the device", fetch::named(&missing)))
             .hint("the backup is damaged; `rollback --list` shows others, `apply VERSION --allow-downgrade` fetches a release again"));
     };
-    fetch::fetch(trip, from, missing, &mut tx.fetched, &mut tx.written)?;
+    let earlier = Earlier::of(trip.world.disk, old_manifest, &at_hand);
+    fetch::fetch(trip, from, missing, earlier.as_ref(), &mut tx.cost)?;
     trip.phase(Phase::Verifying, "everything that was fetched has the right digest");
     Ok(())
 }

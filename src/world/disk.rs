@@ -5,7 +5,7 @@
 //! a managed path or below it: a link in the middle of a path there is ELOOP. Errors are Linux's, with its `ErrorKind`s. Nothing is durable before [`Disk::sync_fs`], [`Disk::sync_dir`] or [`NewFile::sync`] returned.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// What lies at a path.
@@ -77,6 +77,11 @@ pub trait NewFile: Write {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// A file being read.
+pub trait Content: Read + Seek {}
+
+impl<T: Read + Seek> Content for T {}
+
 /// The verbs.
 pub trait Disk {
     /// What lies there (lstat); `None` when nothing does, also because a part of the path is a file.
@@ -84,7 +89,7 @@ pub trait Disk {
     /// Names in a folder, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
     /// Opens a regular file; anything else is an error, at once (a pipe does not block).
-    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>>;
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Content>>;
     /// Target of a symbolic link.
     fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
     /// Makes a new file with this mode, whatever the umask, less what would let others write before it is whole: [`NewFile::own`] gives

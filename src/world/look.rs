@@ -2,10 +2,10 @@
 //! mistaken, can write anything. Every verb that would change something fails like a read-only file system.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Meta, NewFile, Volume};
+use super::disk::{Content, Disk, Meta, NewFile, Volume};
 
 /// Another disk, without its writing verbs.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ impl Disk for LookOnly<'_> {
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         self.0.list(dir)
     }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Content>> {
         self.0.open(path)
     }
     fn read_link(&self, path: &Path) -> io::Result<PathBuf> {

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::disk::{Disk, Kind, Meta, NewFile, Volume};
+use super::disk::{Content, Disk, Kind, Meta, NewFile, Volume};
 use super::resolve::Resolver;
 use super::volume;
 
@@ -85,7 +85,7 @@ impl Disk for RealDisk {
         Ok(names)
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Content>> {
         Ok(Box::new(File::from(regular(self.open_at(path, READ, 0))?)))
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::server::{Door, Stream};
 use crate::support::board::Board;
+use crate::support::pulse::Pulse;
 use crate::support::wait::until;
 use crate::{board, held, release_hold};
 
@@ -40,7 +41,7 @@ impl Activated {
         until("an answer", || self.door.try_ask("GET", "/api/update/status", &[("Authorization", &self.bearer)], "").ok()).json()
     }
     fn listen(&self) -> Stream {
-        self.door.try_listen(&[("Authorization", &self.bearer)]).unwrap()
+        until("a stream", || self.door.try_listen(&[("Authorization", &self.bearer)]).ok())
     }
     fn lives(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -66,18 +67,20 @@ fn it_ends_when_nobody_asks_and_not_while_somebody_listens() {
     let board = Board::new("idle");
     let Some(mut api) = Activated::new(&board, "1s") else { return };
     let begun = Instant::now();
-    assert_eq!(api.state()["product"], "pikit");
-    println!("the first answer came {:?} after the first question, start included", begun.elapsed());
+    // the first question is one that stays: on a slow machine it might end before the second
     let mut stream = api.listen();
     stream.next();
+    println!("the first answer came {:?} after the first question, start included", begun.elapsed());
+    assert_eq!(api.state()["product"], "pikit");
     // nobody asks for anything for many times as long
     let begun = Instant::now();
     until("some time without a question", || (begun.elapsed() > Duration::from_secs(6)).then_some(()));
     assert!(api.lives());
+    let pulse = Pulse::start();
     drop(stream);
     let after = api.ended();
     println!("--idle 1s: ended {after:?} after the last listener left");
-    assert!(after < Duration::from_secs(6), "{after:?}");
+    assert!(after < pulse.allows(Duration::from_secs(6)), "{after:?}");
 }
 
 #[test]

@@ -246,7 +246,8 @@ fn nothing_that_is_planted_as_a_request_does_harm_or_stays() {
         let ran = board.run(&["request"]);
         assert_eq!(ran.code, 2, "{what}: {}", ran.err);
         assert!(ran.err.contains("a request was dropped") && !ran.err.contains('\u{1b}'), "{what}: {}", ran.err);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{what}: {:?}", begun.elapsed());
+        // a pipe and a device would be waited for without an end
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {:?}", begun.elapsed());
         assert!(fs::symlink_metadata(&at).is_err(), "{what} is still there: a path unit would start us for ever");
         let answer: Value = serde_json::from_str(&board.text("run/pikit-update/answer.json")).unwrap();
         assert_eq!((&answer["ok"], &answer["error"]["code"]), (&json!(false), &json!(2)), "{what}");

@@ -393,16 +393,21 @@ impl Answer {
             body = &bytes;
         }
         let same = request.header("if-range").is_none_or(|v| v == etag);
-        let from = request.header("range").and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
-        if let (200, Some(from), true, true) = (status, from, same, self.fault != Fault::NoRanges) {
-            let total = body.len();
+        let total = body.len();
+        let number = |text: &str| text.parse::<usize>().ok();
+        let part = request.header("range").and_then(|r| match r.strip_prefix("bytes=")?.split_once('-')? {
+            ("", count) => Some((total.saturating_sub(number(count)?), total)),
+            (from, "") => Some((number(from)?, total)),
+            (from, last) => Some((number(from)?, total.min(number(last)? + 1))),
+        });
+        if let (200, Some((from, end)), true, true) = (status, part, same, self.fault != Fault::NoRanges) {
             if from >= total {
                 (status, body) = (416, &[]);
                 headers.push(("Content-Range".into(), format!("bytes */{total}")));
             } else {
                 let shown = if self.fault == Fault::WrongRange { from + 7 } else { from };
-                (status, body) = (206, &body[from..]);
-                headers.push(("Content-Range".into(), format!("bytes {shown}-{}/{total}", total - 1)));
+                (status, body) = (206, &body[from..end]);
+                headers.push(("Content-Range".into(), format!("bytes {shown}-{}/{total}", end - 1)));
             }
         }
         let chunked = matches!(self.fault, Fault::Chunked | Fault::ChunkedCut(_));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pikit_updater::publish::{Overrides, pack};
+use pikit_updater::publish::{Before, Overrides, pack};
 
 /// Packs a release of these files into `dir/version`; `more` is put before the recipe's own lines.
 pub fn pack_into<C: AsRef<[u8]>>(dir: &Path, version: &str, files: &[(&str, C)], more: &str) {
@@ -23,5 +23,5 @@ pub fn pack_tree(work: &Path, out: &Path, version: &str, more: &str) {
         "product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n{more}\n[[include]]\nfrom = \"tree\"\nto = \"\"\n[services]\nrestart = [\"api.service\"]\n"
     );
     fs::write(work.join("release.toml"), recipe).unwrap();
-    pack(&work.join("release.toml"), &Overrides::default(), Some(out)).unwrap_or_else(|e| panic!("packing {version}: {}", e.message()));
+    pack(&work.join("release.toml"), &Overrides::default(), &Before::default(), Some(out)).unwrap_or_else(|e| panic!("packing {version}: {}", e.message()));
 }

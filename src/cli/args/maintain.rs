@@ -19,7 +19,10 @@ passphrase, which is asked for on the terminal if no place is given. Without --k
 #[command(disable_version_flag = true)]
 #[command(before_help = "Examples:
   pikit-updater pack                                from ./release.toml into dist/
-  pikit-updater pack --version 1.4.0 --out /media/stick/pikit")]
+  pikit-updater pack --version 1.4.0 --out /media/stick/pikit
+  pikit-updater pack --patch-from dist/pikit-1.3.0      devices on 1.3.0 fetch little more than what changed")]
+#[command(after_help = "Keep the folders of releases: --previous lays files out oldest first, so that devices on any of them fetch what they lack in
+one request, and --patch-from makes that smaller still. What devices will fetch is printed at the end.")]
 pub struct Pack {
     /// The recipe
     #[arg(default_value = "release.toml", value_name = "RECIPE")]
@@ -36,6 +39,12 @@ pub struct Pack {
     /// Instead of the recipe's date, like 2026-11-20
     #[arg(long, value_name = "DATE")]
     pub released: Option<String>,
+    /// An earlier release: its folder, its manifest.json, or a folder of such folders
+    #[arg(long, value_name = "PATH")]
+    pub previous: Vec<PathBuf>,
+    /// An earlier release whose devices get a patch: its folder, or a folder of such folders
+    #[arg(long, value_name = "DIR")]
+    pub patch_from: Vec<PathBuf>,
 }
 
 /// `keygen`.

@@ -44,7 +44,7 @@ fn names(parts: &[Vec<u8>]) -> Result<Vec<String>, String> {
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let mut archive = Archive::new(bytes);
+    let mut archive = Archive::new(bytes, false);
     let mut names = Vec::new();
     loop {
         match archive.next() {

@@ -1,7 +1,7 @@
 //! Opened files of the simulated disk. They hold their inode, whatever becomes of its names.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -25,6 +25,14 @@ impl Read for SimReader {
         let n = (&content[self.at.min(content.len())..]).read(into)?;
         self.at += n;
         Ok(n)
+    }
+}
+
+impl Seek for SimReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Start(at) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+        self.at = usize::try_from(at).map_err(io::Error::other)?;
+        Ok(at)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefMut;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use super::SimDisk;
 use super::files::{SimFile, SimReader};
 use super::state::{Entry, State};
 use super::tree::{BLOCK, Body, Edit, Id, Node, ROOT};
-use crate::world::disk::{Disk, Kind, Meta, NewFile, Volume};
+use crate::world::disk::{Content, Disk, Kind, Meta, NewFile, Volume};
 
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
@@ -173,7 +173,7 @@ impl Disk for SimDisk {
         }
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Content>> {
         let state = self.turn()?;
         let (vol, id) = state.find(path)?;
         state.regular(vol, id)?;

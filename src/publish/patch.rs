@@ -1,0 +1,211 @@
+//! Writes patches (see [`crate::release::patch`]): for each content that an earlier release lacks, the pieces that make it, each against
+//! what resembles it most there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::Mutex;
+
+use super::place::Release;
+use super::similar::{Anchors, Likeness};
+use super::squeeze;
+use super::tree::Entry;
+use crate::error::{Doing, Error, Result};
+use crate::release::patch::{self, PIECE_MAX, Piece, Stretch, Unpacker};
+use crate::release::{Digest, Manifest, bundle};
+
+/// Something to be made: its index in the new list, and its content.
+pub struct Target {
+    /// Index in the list of files.
+    pub file: u32,
+    /// What earlier contents may be compared with, whatever their bytes say: indices of those.
+    pub hints: Vec<usize>,
+    /// The content.
+    pub content: Vec<u8>,
+}
+
+/// Earlier contents, each with its index in the earlier list.
+pub struct Before {
+    /// Index in the list of files, and content.
+    pub contents: Vec<(u32, Vec<u8>)>,
+}
+
+impl Before {
+    /// What an earlier release holds.
+    ///
+    /// # Errors
+    /// Its bundle is not there, or not what its manifest says.
+    pub fn of(release: &Release, manifest: &Manifest) -> Result<Self> {
+        let at = release.bundle(manifest).ok_or_else(|| {
+            Error::usage(format!("there is no bundle beside {}, and a patch needs the contents", release.manifest.display()))
+                .hint("give --patch-from the folder of a whole release")
+        })?;
+        let reading = || format!("reading {}", at.display());
+        let mut index: BTreeMap<Digest, u32> = BTreeMap::new();
+        for (i, file) in manifest.files.iter().enumerate() {
+            index.entry(file.sha256).or_insert(i as u32);
+        }
+        let stream = BufReader::with_capacity(1 << 16, File::open(&at).doing(reading)?);
+        let mut contents = Vec::new();
+        let read = bundle::read(stream, u64::MAX, |_, content| {
+            let mut bytes = Vec::new();
+            content.read_to_end(&mut bytes)?;
+            if let Some(file) = index.remove(&Digest::of(&bytes)) {
+                contents.push((file, bytes));
+            }
+            Ok::<(), std::io::Error>(())
+        });
+        read.map_err(|e| Error::verification(reading()).because(format!("{e:?}")))?;
+        Ok(Before { contents })
+    }
+}
+
+/// Of a release that is being packed, what an earlier one lacks: each content once.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn targets(new: &Manifest, entries: &[Entry], old: &Manifest, before: &Before) -> Result<Vec<Target>> {
+    let mut known: BTreeSet<Digest> = old.files.iter().map(|f| f.sha256).collect();
+    let place: BTreeMap<u32, usize> = before.contents.iter().enumerate().map(|(i, (file, _))| (*file, i)).collect();
+    let mut names: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, file) in old.files.iter().enumerate() {
+        if let Some(at) = place.get(&(i as u32)) {
+            names.entry(plain_name(file.path.as_str())).or_default().push(*at);
+        }
+    }
+    let from: BTreeMap<Digest, &Entry> = entries.iter().map(|e| (e.sha256, e)).collect();
+    let mut targets = Vec::new();
+    for (i, file) in new.files.iter().enumerate().filter(|(_, f)| known.insert(f.sha256)) {
+        let entry = from[&file.sha256];
+        let content = std::fs::read(&entry.from).doing(|| format!("reading {}", entry.from.display()))?;
+        let hints = names.get(&plain_name(file.path.as_str())).cloned().unwrap_or_default();
+        targets.push(Target { file: i as u32, hints, content });
+    }
+    Ok(targets)
+}
+
+/// A path without what builders put into names: the parts that look like a digest.
+fn plain_name(path: &str) -> String {
+    let part = |p: &str| {
+        let random = p.len() >= 6 && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && p.bytes().any(|b| b.is_ascii_digit());
+        if random { String::new() } else { p.to_owned() }
+    };
+    path.split(['.', '-']).map(part).collect::<Vec<_>>().join(".")
+}
+
+/// Makes the patch. It is the same whatever the number of processors.
+///
+/// # Errors
+/// The compressor.
+pub fn make(targets: &[Target], before: &Before) -> Result<Vec<u8>> {
+    let making = || "making a patch".to_owned();
+    let anchors = Anchors::of(before.contents.iter().map(|(_, bytes)| bytes.as_slice()).collect());
+    let next = Mutex::new((0..targets.len()).rev().collect::<Vec<_>>());
+    let done = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(i) = next.lock().expect("nobody panics with it").pop() {
+                    let made = pieces(&targets[i], before, &anchors);
+                    done.lock().expect("nobody panics with it").insert(i, made);
+                }
+            });
+        }
+    });
+    let (mut index, mut frames) = (Vec::new(), Vec::new());
+    for made in done.into_inner().expect("nobody panics with it").into_values() {
+        for (piece, frame) in made.doing(making)? {
+            index.push(piece);
+            frames.extend(frame);
+        }
+    }
+    let mut bytes = patch::write_index(&index, |plain| squeeze::frame(plain, b"")).doing(making)?;
+    bytes.extend(frames);
+    Ok(bytes)
+}
+
+/// One content, piece by piece.
+fn pieces(target: &Target, before: &Before, anchors: &Anchors) -> std::io::Result<Vec<(Piece, Vec<u8>)>> {
+    let mut unpacker = Unpacker::default();
+    let mut made = Vec::new();
+    let empty = [&target.content[..]];
+    let chunks: Box<dyn Iterator<Item = &[u8]>> =
+        if target.content.is_empty() { Box::new(empty.into_iter()) } else { Box::new(target.content.chunks(PIECE_MAX)) };
+    for plain in chunks {
+        let (against, frame) = smallest(plain, &target.hints, anchors)?;
+        let stretch = against.map_or(&[][..], |like| anchors.bytes(&like));
+        // what a device could not undo must not be published
+        let same = unpacker.unpack(&frame, stretch.to_vec(), plain.len()).is_ok_and(|out| out == plain);
+        if !same {
+            return Err(std::io::Error::other("what was compressed does not unpack to the same bytes"));
+        }
+        let stretch = |like: Likeness| Stretch { file: before.contents[like.content].0, offset: like.offset as u64, length: like.length as u32 };
+        let piece = Piece { file: target.file, against: against.map(stretch), plain: plain.len() as u32, packed: frame.len() as u32 };
+        made.push((piece, frame));
+    }
+    Ok(made)
+}
+
+/// The smallest frame, and what it was compressed against.
+fn smallest(plain: &[u8], hints: &[usize], anchors: &Anchors) -> std::io::Result<(Option<Likeness>, Vec<u8>)> {
+    if plain.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let nearest = anchors.nearest(plain);
+    let sure = nearest.is_some_and(|n| n.close);
+    let named = hints.iter().filter(|h| !sure && nearest.is_none_or(|n| n.content != **h)).take(2).map(|h| anchors.start_of(*h));
+    let mut best: Option<(Option<Likeness>, Vec<u8>)> = None;
+    let alone = (!sure).then_some(None);
+    for like in nearest.into_iter().chain(named).map(Some).chain(alone) {
+        let frame = squeeze::frame(plain, like.map_or(&[], |l| anchors.bytes(&l)))?;
+        if best.as_ref().is_none_or(|(_, b)| frame.len() < b.len()) {
+            best = Some((like, frame));
+        }
+    }
+    Ok(best.expect("alone or against something, it was compressed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(bytes: &[u8], old: &[(u32, Vec<u8>)]) -> BTreeMap<u32, Vec<u8>> {
+        let mut rest = bytes;
+        let index = patch::read_index(&mut rest).unwrap();
+        let (mut unpacker, mut files) = (Unpacker::default(), BTreeMap::<u32, Vec<u8>>::new());
+        for piece in index {
+            let (frame, after) = rest.split_at(piece.packed as usize);
+            rest = after;
+            let stretch = piece.against.map_or(Vec::new(), |a| {
+                let content = &old.iter().find(|(file, _)| *file == a.file).unwrap().1;
+                content[a.offset as usize..][..a.length as usize].to_vec()
+            });
+            files.entry(piece.file).or_default().extend(unpacker.unpack(frame, stretch, piece.plain as usize).unwrap());
+        }
+        assert!(rest.is_empty());
+        files
+    }
+
+    #[test]
+    fn a_patch_gives_back_every_content_and_is_small_where_something_resembles_it() {
+        let line = |n: usize| format!("export const value{n} = {{ id: {}, name: 'entry number {n}' }};\n", n * 7919);
+        let text = |from: usize, to: usize| (from..to).map(line).collect::<String>().into_bytes();
+        let before = Before { contents: vec![(0, text(0, 500)), (4, text(500, 60_000)), (9, b"tiny".to_vec())] };
+        let changed = [b"// new\n".to_vec(), text(500, 30_000), b"changed\n".to_vec(), text(30_000, 60_000)].concat();
+        assert!(changed.len() > 3 * PIECE_MAX);
+        let targets = [
+            Target { file: 1, hints: vec![], content: changed.clone() },
+            Target { file: 3, hints: vec![], content: Vec::new() },
+            Target { file: 7, hints: vec![2], content: b"tiny!".to_vec() },
+            Target { file: 8, hints: vec![], content: text(70_000, 70_010) },
+        ];
+        let patch = make(&targets, &before).unwrap();
+        assert!(patch.len() < 1500, "{}", patch.len());
+        assert_eq!(patch, make(&targets, &before).unwrap());
+        let files = whole(&patch, &before.contents);
+        assert_eq!(files.len(), 4);
+        assert!(targets.iter().all(|t| files[&t.file] == t.content));
+        // an empty patch is one, too
+        assert!(whole(&make(&[], &before).unwrap(), &[]).is_empty());
+    }
+}

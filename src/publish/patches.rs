@@ -1,0 +1,103 @@
+//! The patches of a release: one for each earlier release that is worth it, and one for the manifest itself.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+
+use super::earlier::Earlier;
+use super::pack::Asset;
+use super::patch::{Before, Target, make, targets};
+use super::place::{self, Release};
+use super::tree::Entry;
+use crate::error::{Doing, Result};
+use crate::quantity;
+use crate::release::manifest::Patch;
+use crate::release::route::{self, Way};
+use crate::release::{Digest, Manifest, patch};
+
+/// A patch has to be smaller than this part of what the blocks cost, in hundredths: it is one more asset to keep, and of no use to a
+/// device whose files differ.
+const WORTH: u64 = 90;
+
+/// Writes patches of contents. What does not pay is not written.
+///
+/// # Errors
+/// An earlier release's contents are not there; a disk that does not take it.
+pub fn contents(new: &Manifest, entries: &[Entry], earlier: &[Earlier], dir: &Path) -> Result<Vec<Patch>> {
+    let mut written = Vec::new();
+    for old in earlier.iter().filter(|e| e.patch) {
+        let here: BTreeSet<Digest> = old.manifest.files.iter().map(|f| f.sha256).collect();
+        let missing: BTreeSet<Digest> = new.files.iter().map(|f| f.sha256).filter(|d| !here.contains(d)).collect();
+        let ways = route::ways(new, &missing, None);
+        let Some(blocks) = ways.iter().find(|w| matches!(w, Way::Runs(_))).and_then(|w| w.bytes(None)) else { continue };
+        let before = Before::of(&old.release, &old.manifest)?;
+        let bytes = make(&targets(new, entries, &old.manifest, &before)?, &before)?;
+        if bytes.len() as u64 * 100 >= blocks * WORTH {
+            continue;
+        }
+        let product = new.product.as_deref().unwrap_or_default();
+        let name = format!("{product}-{}-{}{}", old.manifest.version, new.version, patch::SUFFIX);
+        place::put(&dir.join(&name), &bytes)?;
+        written.push(Patch { name, from: old.manifest.version.clone(), size: bytes.len() as u64, sha256: Digest::of(&bytes) });
+    }
+    Ok(written)
+}
+
+/// Removes the patches of a manifest that was changed: they make it as it was, and devices would fetch them for nothing. What to say of it.
+///
+/// # Errors
+/// The folder cannot be read or changed.
+pub fn forget_manifests(release: &Release) -> Result<Option<String>> {
+    let folder = release.manifest.parent().unwrap_or(Path::new(""));
+    let removing = || format!("removing patches of the manifest from {}", folder.display());
+    let mut removed = 0;
+    for item in std::fs::read_dir(folder).doing(removing)? {
+        let path = item.doing(removing)?.path();
+        if path.to_string_lossy().ends_with(patch::MANIFEST_SUFFIX) {
+            std::fs::remove_file(&path).doing(removing)?;
+            removed += 1;
+        }
+    }
+    Ok((removed > 0)
+        .then(|| format!("{} of an earlier state of the manifest removed: devices fetch the new one whole", quantity::count(removed, "patch file"))))
+}
+
+/// Looks at the patches that a manifest names: a file that is there must be the one that is meant. What is wrong with them.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn look(release: &Release, manifest: &Manifest) -> Result<Vec<(String, bool)>> {
+    let mut found = Vec::new();
+    for patch in manifest.bundle.iter().flat_map(|b| &b.patches) {
+        let path = release.manifest.with_file_name(&patch.name);
+        let reading = || format!("reading {}", path.display());
+        if !path.is_file() {
+            found.push((format!("{} is not there: devices on {} fetch blocks instead", patch.name, patch.from), true));
+            continue;
+        }
+        let (sha256, size) = Digest::of_reader(File::open(&path).doing(reading)?).doing(reading)?;
+        if (sha256, size) != (patch.sha256, patch.size) {
+            found.push((format!("{} is not the file that the manifest names", patch.name), false));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes patches of the manifest, for every earlier release.
+///
+/// # Errors
+/// A disk that does not take it.
+pub fn manifests(new: &Manifest, bytes: &[u8], earlier: &[Earlier], dir: &Path) -> Result<Vec<Asset>> {
+    let mut written = Vec::new();
+    for old in earlier {
+        let target = Target { file: 0, hints: vec![0], content: bytes.to_vec() };
+        let patch = make(&[target], &Before { contents: vec![(0, old.bytes.clone())] })?;
+        if patch.len() as u64 * 100 >= bytes.len() as u64 * WORTH {
+            continue;
+        }
+        let name = patch::manifest_name(new.product.as_deref().unwrap_or_default(), &old.manifest.version);
+        place::put(&dir.join(&name), &patch)?;
+        written.push(Asset { name, size: patch.len() as u64, sha256: Digest::of(&patch) });
+    }
+    Ok(written)
+}

@@ -1,0 +1,78 @@
+//! zstd, at its best, for patches: made once, fetched by every board.
+
+use std::io;
+
+use zstd_safe::{CCtx, CParameter};
+
+use crate::release::patch::WINDOW_LOG;
+
+/// How hard it tries.
+const LEVEL: i32 = 19;
+
+/// Compresses `plain` into one frame, against `before` if there is something.
+///
+/// # Errors
+/// zstd's own.
+pub fn frame(plain: &[u8], before: &[u8]) -> io::Result<Vec<u8>> {
+    let wrong = |code| io::Error::other(zstd_safe::get_error_name(code));
+    let mut context = CCtx::create();
+    for parameter in [
+        CParameter::CompressionLevel(LEVEL),
+        CParameter::WindowLog(window(plain.len() + before.len())),
+        CParameter::EnableLongDistanceMatching(!before.is_empty()),
+        // what is known already is not sent: the index tells the sizes, the manifest the digests
+        CParameter::ChecksumFlag(false),
+        CParameter::DictIdFlag(false),
+    ] {
+        context.set_parameter(parameter).map_err(wrong)?;
+    }
+    if !before.is_empty() {
+        context.ref_prefix(before).map_err(wrong)?;
+    }
+    let mut out = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    context.compress2(&mut out, plain).map_err(wrong)?;
+    Ok(out)
+}
+
+/// A window over all of it, as a power of two.
+fn window(bytes: usize) -> u32 {
+    bytes.next_power_of_two().ilog2().clamp(10, WINDOW_LOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::patch::Unpacker;
+
+    #[test]
+    fn what_was_squeezed_against_something_comes_out_again() {
+        let mut seed = 7u64;
+        let mut noise = |n: usize| -> Vec<u8> {
+            (0..n)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (seed >> 33) as u8
+                })
+                .collect()
+        };
+        let mut unpacker = Unpacker::default();
+        for (old, head, tail) in [(0, 10, 0), (1000, 0, 0), (300_000, 5, 9), (2 << 20, 100_000, 3), (2 << 20, 0, 500_000), (40, 70_000, 1)] {
+            let old = noise(old);
+            let from = old.len() / 3;
+            let kept = &old[from..old.len().min(from + 400_000)];
+            let new = [&noise(head), kept, &noise(tail), kept].concat();
+            let new = &new[..new.len().min(1 << 20)];
+            let packed = frame(new, &old).unwrap();
+            assert!(packed.len() <= (head + tail) * 1001 / 1000 + 200, "{} {head} {tail}", packed.len());
+            assert!(unpacker.unpack(&packed, old.clone(), new.len()).unwrap() == new);
+            // against something else it is nothing
+            if old.len() > 100 {
+                assert!(unpacker.unpack(&packed, noise(old.len()), new.len()).is_ok_and(|out| out != new));
+                assert!(unpacker.unpack(&packed[..packed.len() - 1], old.clone(), new.len()).is_err());
+                assert!(unpacker.unpack(&packed, old, new.len() - 1).is_err());
+            }
+        }
+        // a frame by itself, also after others
+        assert!(unpacker.unpack(&frame(b"small", b"").unwrap(), Vec::new(), 5).unwrap() == b"small");
+    }
+}

@@ -1,0 +1,61 @@
+//! What a manifest says of its bundle: where in it contents lie, how old they are, and what patches lie beside it.
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+use super::manifest::lenient_version;
+
+/// The archive that holds the contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleInfo {
+    /// Name among the release's assets.
+    pub name: String,
+    /// Bytes of the payload, which ends the archive; 0 when not told.
+    #[serde(default)]
+    pub payload_size: u64,
+    /// The payload's gzip members, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// How old the files are: the list of files falls into runs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<Generation>,
+    /// What turns an earlier release's contents into these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Patch>,
+}
+
+/// A run of files that have been as they are since the same release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// That release.
+    #[serde(deserialize_with = "lenient_version")]
+    pub since: Version,
+    /// How many files.
+    pub files: usize,
+}
+
+/// An asset beside the bundle with what an earlier release lacks; see [`super::patch`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// Name among the release's assets.
+    pub name: String,
+    /// The earlier release.
+    #[serde(deserialize_with = "lenient_version")]
+    pub from: Version,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+}
+
+/// One gzip member of the payload: whole tar entries of one or several files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Start, counted from the payload's start, bytes.
+    pub offset: u64,
+    /// Compressed bytes.
+    pub length: u64,
+    /// Digest of the compressed bytes.
+    pub sha256: Digest,
+}
