@@ -208,4 +208,35 @@ mod tests {
         // an empty patch is one, too
         assert!(whole(&make(&[], &before).unwrap(), &[]).is_empty());
     }
+
+    #[test]
+    fn a_patch_that_somebody_changed_ends_in_an_error_or_in_other_bytes_and_never_in_a_panic() {
+        let before = Before { contents: vec![(0, (0..40_000u32).map(|n| (n * n >> 7) as u8).collect())] };
+        let target = Target { file: 0, hints: vec![0], content: (0..50_000u32).map(|n| (n * n >> 6) as u8).collect() };
+        let good = make(&[target], &before).unwrap();
+        let mut seed = 1u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        for _ in 0..3000 {
+            let mut bad = good.clone();
+            for _ in 0..=random(4) {
+                let at = random(bad.len());
+                bad[at] = random(256) as u8;
+            }
+            bad.truncate(bad.len() - if random(3) == 0 { random(bad.len()) } else { 0 });
+            let mut rest = &bad[..];
+            let Ok(index) = patch::read_index(&mut rest) else { continue };
+            let mut unpacker = Unpacker::default();
+            for piece in index {
+                let Some((frame, after)) = rest.split_at_checked(piece.packed as usize) else { break };
+                rest = after;
+                let stretch = piece.against.map(|a| before.contents[0].1.iter().skip(a.offset as usize).take(a.length as usize).copied().collect());
+                if let Ok(plain) = unpacker.unpack(frame, stretch.unwrap_or_default(), piece.plain as usize) {
+                    assert_eq!(plain.len(), piece.plain as usize);
+                }
+            }
+        }
+    }
 }
