@@ -2,7 +2,7 @@
 //! of it a gzip member of its own with the whole tar entries of one or several files.
 //!
 //! The payload knows nothing of the manifest before it, so the manifest can describe the payload, and signing again rewrites
-//! only the first member. All bytes follow from paths, contents, modes and one time: no owner, no clock, no host name.
+//! only the first member. All bytes follow from paths, contents, modes and what lay together before: no owner, no clock, no host name.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,6 +21,8 @@ use crate::release::manifest::{self, Block, Generation, Manifest};
 
 /// Tar's unit, bytes.
 const RECORD: usize = 512;
+/// The time of every file, 2000-01-01: were it the release's, no block would be the same in the next one. Devices do not look at it.
+const MTIME: u64 = 946_684_800;
 /// Tar's end marker: two empty records.
 const END: [u8; 2 * RECORD] = [0; 2 * RECORD];
 /// A run of files that is smaller than this part of a block shares a block with the next ones.
@@ -61,7 +63,7 @@ pub fn by_age<'e>(entries: &'e [Entry], ages: &'e Ages, now: &'e Version) -> Vec
 ///
 /// # Errors
 /// A file that cannot be read or that changed since it was found; an output that cannot be written.
-pub fn payload(generations: &[Aged], block_size: u64, mtime: u64, out: impl Write) -> Result<Payload> {
+pub fn payload(generations: &[Aged], block_size: u64, out: impl Write) -> Result<Payload> {
     let mut out = BufWriter::new(out);
     let mut payload = Payload { files: Vec::new(), blocks: Vec::new(), generations: Vec::new(), size: 0 };
     let told = |g: &Aged| Generation { since: g.since.clone(), files: g.entries.len() };
@@ -73,7 +75,7 @@ pub fn payload(generations: &[Aged], block_size: u64, mtime: u64, out: impl Writ
         let mut tar = Member::new(Counted { inner: Hashing::new(&mut out), bytes: 0 }, told);
         let mut inside = 0;
         for entry in group {
-            let header = header(entry.path.as_str(), entry.size, entry.mode.bits(), mtime);
+            let header = header(entry.path.as_str(), entry.size, entry.mode.bits(), MTIME);
             tar.write_all(&header).doing(writing)?;
             inside += header.len() as u64;
             content(entry, &mut tar)?;

@@ -99,7 +99,7 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], earlier: &[Earlier], bundle_n
 
     // the manifest goes before the payload and tells where in it everything lies: so the payload is written first, on its own
     let ages = Ages::after(earlier.iter().map(|e| &e.manifest).collect());
-    let payload = bundle::payload(&bundle::by_age(entries, &ages, &recipe.version), recipe.block, mtime, creating(&payload_path)?)?;
+    let payload = bundle::payload(&bundle::by_age(entries, &ages, &recipe.version), recipe.block, creating(&payload_path)?)?;
     let mut manifest = Manifest {
         schema: manifest::SCHEMA,
         product: Some(recipe.product.clone()),
