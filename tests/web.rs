@@ -31,7 +31,7 @@ fn node(file: &str, browser: bool) {
         return;
     }
     let mut command = Command::new("node");
-    command.args(["--test", "--test-reporter=spec", "--test-timeout=600000", "--test-force-exit"]).arg(folder().join(file));
+    command.args(["--test", "--test-reporter=spec", "--test-timeout=3600000", "--test-force-exit"]).arg(folder().join(file));
     command.env("PIKIT_UPDATER", env!("CARGO_BIN_EXE_pikit-updater")).stdin(Stdio::null());
     let ran = command.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);

@@ -1,5 +1,6 @@
 // Chromium for tests: starting it, waiting without sleeping, axe, pictures, and what went wrong on a page.
 
+import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -7,6 +8,9 @@ import { chromium } from "playwright-core";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export const SHOTS = process.env.PIKIT_SHOTS ?? fileURLToPath(new URL("../../target/web-shots/", import.meta.url));
+
+/// Longest wait for anything, in milliseconds. It costs nothing where things work.
+export const PATIENCE = 90_000;
 
 export const launch = () =>
   chromium.launch({
@@ -17,6 +21,8 @@ export const launch = () =>
 /// A page whose errors are collected in `page.errors`: console, exceptions, broken CSP. `expect` are patterns of errors that belong to the test.
 export async function open(browser, url, { expect = [], ...options } = {}) {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC", viewport: { width: 1024, height: 800 }, ...options });
+  // a busy machine may take its time
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.errors = [];
   const note = (text) => expect.some((e) => e.test(text)) || page.errors.push(text);
@@ -28,7 +34,7 @@ export async function open(browser, url, { expect = [], ...options } = {}) {
 }
 
 /// Asks until the answer is true; says what it was when time is up.
-export async function until(what, ask, limit = 10_000) {
+export async function until(what, ask, limit = PATIENCE) {
   const end = Date.now() + limit;
   let last;
   for (;;) {
@@ -63,6 +69,62 @@ export const overflow = (page) =>
     const boxes = [document.documentElement, ...(root ? root.querySelectorAll("dialog, .body, section, .top") : [])];
     return boxes.filter((b) => b.scrollWidth > b.clientWidth + 1).map((b) => `${b.localName}.${b.className}: ${b.scrollWidth} > ${b.clientWidth}`);
   });
+
+/// Runs before a page: `seen.chip` is when the chip is there, `seen.paint` the first paint. `seen.least` is what the machine needs here and now for
+/// the least that the chip consists of: two files, of which the second is known from the first, and a frame.
+const watch = () => {
+  const seen = (window.seen = {});
+  const look = () => {
+    if (document.querySelector("pikit-update-chip")?.shadowRoot?.querySelector("button")?.offsetWidth) seen.chip = performance.now();
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+  new PerformanceObserver(async (entries) => {
+    const [paint] = entries.getEntriesByName("first-contentful-paint");
+    if (!paint) return;
+    const began = performance.now();
+    const file = document.querySelector("script[src*=pikit-update]").src;
+    for (let i = 0; i < 2; i++) await (await fetch(file, { cache: "no-store" })).text();
+    await new Promise(requestAnimationFrame);
+    Object.assign(seen, { paint: paint.startTime, least: performance.now() - began });
+  }).observe({ type: "paint", buffered: true });
+};
+
+/// The chip is there within 100 ms of the first paint; where the least it consists of takes more than half of that, within twice the time that takes. The
+/// best of a few loads counts: what else the machine does is not the page's.
+export async function chipComesAtOnce(t, browser, url) {
+  const loads = [];
+  const sorted = (what) => loads.map((load) => load[what]).sort((a, b) => a - b);
+  const words = (what) => sorted(what).map((ms) => ms.toFixed(0)).join(", ");
+  const best = () => sorted("chip")[0];
+  // one slow file says nothing about the machine: the median of some does
+  const limit = () => (loads.length < 5 ? 100 : Math.max(100, 2 * sorted("least")[(loads.length - 1) >> 1]));
+  do {
+    const page = await browser.newPage();
+    await page.addInitScript(watch);
+    await page.goto(url);
+    const seen = await until("the chip and a paint", () => page.evaluate(() => window.seen.chip && window.seen.least && window.seen));
+    loads.push({ chip: seen.chip - seen.paint, least: seen.least });
+    await page.close();
+  } while (best() > limit() && loads.length < 12);
+  const found = `chip after the first paint: ${words("chip")} ms; two files and a frame: ${words("least")} ms`;
+  t.diagnostic(found);
+  assert.ok(best() <= limit(), found);
+}
+
+/// The chip waits neither for an answer of the board nor for more than 100 ms: it is there where the board never answers and the page's clock stands
+/// still after that. How fast the machine is makes no difference.
+export async function chipWaitsForNothing(browser, url) {
+  const page = await browser.newPage();
+  await page.clock.install({ time: 0 });
+  await page.clock.pauseAt(1000);
+  await page.route("**/api/update/**", () => {});
+  await page.goto(url);
+  await page.clock.runFor(100);
+  const there = () => page.evaluate(() => document.querySelector("pikit-update-chip").shadowRoot?.querySelector("button")?.offsetWidth > 0);
+  await until("a chip without any answer, within 100 ms of the page's clock", there);
+  await page.close();
+}
 
 export const chip = (page) => page.locator("pikit-update-chip button");
 export const dialog = (page) => page.locator("pikit-update-dialog dialog");

@@ -67,7 +67,7 @@ export class Demo {
     this.said = "";
     for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (text) => (this.said += text));
     this.ended = new Promise((done) => this.child.on("exit", done));
-    const found = await until(`the demo plays; it says: ${this.said}`, () => /Updates chip: +(\S+)\s.*token.*: +(\S+)/.exec(this.said), 60_000);
+    const found = await until(`the demo plays; it says: ${this.said}`, () => /Updates chip: +(\S+)\s.*token.*: +(\S+)/.exec(this.said));
     [, this.url, this.token] = found;
     const config = readFileSync(this.config, "utf8");
     this.own = `http://${/listen = "(.+)"/.exec(config)[1]}/`;
@@ -126,7 +126,7 @@ export class Demo {
     return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).phase : null;
   }
   reaches(phase) {
-    return until(`the updater reaches ${phase}`, () => this.phase() === phase, 30_000);
+    return until(`the updater reaches ${phase}`, () => this.phase() === phase);
   }
   /// Processes of this board whose command line has these words.
   processes(...words) {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { axe, button, chip, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
+import { axe, button, chip, chipComesAtOnce, chipWaitsForNothing, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
 import { Demo } from "./demo.mjs";
 
 let browser;
@@ -38,15 +38,17 @@ async function visit(t, demo, { url = demo.url, session, expect = [], ...options
   return page;
 }
 const telling = (page, what, of, expected) =>
-  until(what, async () => expected.test(await words(of)), 30_000).catch(async (e) => {
+  until(what, async () => expected.test(await words(of))).catch(async (e) => {
     await shot(page, "journeys/failed").catch(() => {});
     assert.fail(`${e.message}; it says: ${await words(of).catch(() => "nothing")}; it said: ${page.seen.join("; ")}`);
   });
 const exactly = (text) => (text instanceof RegExp ? text : new RegExp(`^${text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`));
+/// For words that stand there for a moment only.
+const said = (page, text) => until(`headline ${text}`, () => page.seen.some((all) => all.endsWith(`| ${text}`)));
 const says = (page, text) => telling(page, `headline ${text}`, title(page), exactly(text));
 const chipSays = (page, text) => telling(page, `chip ${text}`, chip(page), exactly(text));
 const tells = (page, text) => telling(page, `dialog ${text}`, dialog(page), text);
-const reloads = (page) => page.waitForEvent("load", { timeout: 30_000 });
+const reloads = (page) => page.waitForEvent("load");
 async function show(page) {
   await chip(page).click();
   await until("the dialog", () => dialog(page).evaluate((d) => d.open));
@@ -119,7 +121,7 @@ describe("journeys", { concurrency: 2 }, () => {
     await look(page, "trial");
     const loaded = reloads(page);
     demo.go("trial");
-    await says(page, "It is back");
+    await said(page, "It is back");
     await loaded;
     await says(page, "Updated to 1.1.0");
     await look(page, "confirmed");
@@ -149,7 +151,7 @@ describe("journeys", { concurrency: 2 }, () => {
     await says(page, "Downloading 1.1.0");
     const before = streams.length;
     demo.kill("demo", "api");
-    await until("the page listens again", () => streams.length > before, 20_000);
+    await until("the page listens again", () => streams.length > before);
     await says(page, "Downloading 1.1.0");
     demo.go("downloading");
     await says(page, "Restarting services");
@@ -162,7 +164,7 @@ describe("journeys", { concurrency: 2 }, () => {
 
     const idle = streams.length;
     demo.kill("demo", "api");
-    await until("the page listens again", () => streams.length > idle, 20_000);
+    await until("the page listens again", () => streams.length > idle);
     await demo.run("auto", "check", "--at", "05:15");
     await until("news arrive", async () => (await page.locator("pikit-update-dialog input[type=time]").inputValue()) === "05:15");
     assert.ok(!page.seen.some((s) => /failed|not known/.test(s)), page.seen.join("; "));
@@ -192,7 +194,7 @@ describe("journeys", { concurrency: 2 }, () => {
     const first = (await demo.status()).last_result.transaction;
 
     await button(page, "Try again anyway").click();
-    await until("it was tried", async () => (await demo.status()).last_result.transaction !== first, 30_000);
+    await until("it was tried", async () => (await demo.status()).last_result.transaction !== first);
     await says(page, "Rolled back to 1.0.0");
     await tells(page, reason);
     assert.ok(!page.seen.some((s) => /Updated to|Up to date/.test(s)), page.seen.join("; "));
@@ -222,7 +224,7 @@ describe("journeys", { concurrency: 2 }, () => {
     await says(second, "Watching its health");
     await second.context().close();
     demo.go("trial");
-    await until("it is confirmed", async () => (await demo.status()).last_result?.to === "1.1.0", 30_000);
+    await until("it is confirmed", async () => (await demo.status()).last_result?.to === "1.1.0");
 
     const third = await visit(t, demo, { session });
     await chipSays(third, "Updates: Up to date");
@@ -456,7 +458,7 @@ describe("journeys", { concurrency: 2 }, () => {
     await until("it is back", async () => {
       await page.clock.runFor(1000);
       return (await words(title(page))) === "1.0.0 → 1.1.0";
-    }, 30_000);
+    });
     clean(page);
   });
 
@@ -487,7 +489,7 @@ describe("journeys", { concurrency: 2 }, () => {
     clean(page);
   });
 
-  test("the dashboard looks the same with the chip in it; the chip is there within 100 ms", async (t) => {
+  test("the dashboard looks the same with the chip in it", async (t) => {
     const demo = await Demo.start(t);
     const looks = async (page) => {
       await until("the dashboard shows the board", async () => (await page.locator("#state").getAttribute("data-state")) === "here");
@@ -506,25 +508,6 @@ describe("journeys", { concurrency: 2 }, () => {
     await bare.goto(demo.url);
     assert.deepEqual(await looks(page), await looks(bare));
     await bare.context().close();
-
-    const times = [];
-    for (let i = 0; i < 5; i++) {
-      const fresh = await browser.newPage();
-      await fresh.addInitScript(() => {
-        const look = () => {
-          if (document.querySelector("pikit-update-chip")?.shadowRoot?.querySelector("button")?.offsetWidth) window.chipAt = performance.now();
-          else requestAnimationFrame(look);
-        };
-        requestAnimationFrame(look);
-      });
-      await fresh.goto(demo.url);
-      times.push(await until("the chip", () => fresh.evaluate(() => window.chipAt && window.chipAt - performance.getEntriesByName("first-contentful-paint")[0]?.startTime)));
-      await fresh.close();
-    }
-    times.sort((a, b) => a - b);
-    t.diagnostic(`chip after the first paint of the dashboard: ${times.map((x) => x.toFixed(0)).join(", ")} ms`);
-    // other tests run beside this one; what they cost is not the page's
-    assert.ok(times[0] < 100, times.join());
     clean(page);
   });
 
@@ -552,4 +535,11 @@ describe("journeys", { concurrency: 2 }, () => {
     const { categories } = JSON.parse(out);
     assert.deepEqual(Object.values(categories).map((c) => [c.id, c.score]), [["accessibility", 1], ["best-practices", 1]]);
   });
+});
+
+// alone: what other browsers cost is not the page's
+test("the chip is in the dashboard within 100 ms, and waits for nothing", async (t) => {
+  const demo = await Demo.start(t);
+  await chipWaitsForNothing(browser, demo.url);
+  await chipComesAtOnce(t, browser, demo.url);
 });

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { axe, button, chip, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
+import { axe, button, chip, chipComesAtOnce, chipWaitsForNothing, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
 import { Board, names, state } from "./mock-server.mjs";
 
 let browser;
@@ -21,8 +21,19 @@ async function visit(t, { status = "available", path = "", token, pages, ...opti
   return { board, page };
 }
 const says = (page, text) => until(`headline ${text}`, async () => (await words(title(page))) === text).catch(async (e) => assert.fail(`${e.message}; it says: ${await words(dialog(page))}`));
+/// For words that stand there for a moment only: called before they come.
+const willSay = (page, text) => {
+  let said = false;
+  const come = (text) =>
+    new Promise((done) => {
+      const look = () => (document.querySelector("pikit-update-dialog").shadowRoot.querySelector(".hero h3")?.innerText === text ? done() : requestAnimationFrame(look));
+      look();
+    });
+  page.evaluate(come, text).then(() => (said = true), () => {});
+  return () => until(`headline ${text}`, () => said);
+};
 const chipSays = (page, text) => until(`chip ${text}`, async () => (await words(chip(page))) === text).catch(async (e) => assert.fail(`${e.message}; it says: ${await words(chip(page))}`));
-const live = (board) => until("a stream", () => board.streams.size > 0, 20_000);
+const live = (board) => until("a stream", () => board.streams.size > 0);
 async function show(page) {
   await chip(page).click();
   await until("the dialog", async () => (await title(page).count()) === 1);
@@ -86,26 +97,10 @@ for (const [look, options, prepare] of [
     }
   });
 
-test("the chip is there within 100 ms of the page", async (t) => {
+test("the chip is there within 100 ms of the page, and waits for nothing", async (t) => {
   const { board } = await visit(t);
-  const times = [];
-  for (let i = 0; i < 5; i++) {
-    const page = await browser.newPage();
-    await page.addInitScript(() => {
-      const look = () => {
-        const box = document.querySelector("pikit-update-chip")?.shadowRoot?.querySelector("button")?.getBoundingClientRect();
-        if (box?.width > 0) window.chipAt = performance.now();
-        else requestAnimationFrame(look);
-      };
-      requestAnimationFrame(look);
-    });
-    await page.goto(board.url);
-    times.push(await until("the chip", () => page.evaluate(() => window.chipAt && window.chipAt - (performance.getEntriesByType("paint")[0]?.startTime ?? performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart))));
-    await page.close();
-  }
-  times.sort((a, b) => a - b);
-  t.diagnostic(`chip after the first paint: ${times.map((x) => x.toFixed(0)).join(", ")} ms`);
-  assert.ok(times[2] < 100, times.join());
+  await chipWaitsForNothing(browser, board.url);
+  await chipComesAtOnce(t, browser, board.url);
 });
 
 test("the whole journey by keyboard: open, check, install, close, and the focus is back on the chip", async (t) => {
@@ -161,9 +156,10 @@ test("an install is followed to its end, over a reload, and told", async (t) => 
   await says(page, "Watching its health");
   await until("it counts", async () => Number.parseInt(await words(page.locator("pikit-update-dialog .count"))) > 0);
   await chipSays(second, "Updating 85 %");
+  const back = willSay(page, "It is back");
   const loaded = page.waitForEvent("load");
   board.set({ ...state("confirmed"), last_result: { ...state("confirmed").last_result, transaction: run.transaction } });
-  await says(page, "It is back");
+  await back();
   await loaded;
   await says(page, "Updated to 1.2.0");
   await button(page, "Close").click();
@@ -182,10 +178,11 @@ test("the API goes away in the middle: it is said, counted, and when the board i
   board.away();
   await says(page, "Waiting for the board");
   await shot(page, "restarting-away");
+  const back = willSay(page, "It is back");
   const loaded = page.waitForEvent("load");
   board.status = state("confirmed");
   board.back({ boot_id: "boot-2", version: "1.2.0" });
-  await says(page, "It is back");
+  await back();
   await loaded;
   await says(page, "Updated to 1.2.0");
   assert.deepEqual(page.errors, []);
@@ -259,6 +256,16 @@ test("no board at all: words within ten seconds, and a way on", async (t) => {
   await says(page, "The board does not answer");
   await shot(page, "board-away");
   assert.deepEqual(await axe(page), []);
+  // ten seconds of the page's clock, however long they take here; then it stands still, and the page does not find the board before the click
+  await page.evaluate(() => sessionStorage.clear());
+  await page.clock.install({ time: 0 });
+  await page.clock.pauseAt(1000);
+  await page.reload();
+  await page.clock.runFor(10_000);
+  await chipSays(page, "Updates: Offline");
+  await show(page);
+  await says(page, "The board does not answer");
+  await until("all is refused", () => board.open === 0);
   board.back();
   await button(page, "Try again now").click();
   await says(page, "1.1.0 → 1.2.0");
