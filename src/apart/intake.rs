@@ -102,13 +102,11 @@ struct Content<'c> {
 
 impl Content<'_> {
     fn more(&mut self) -> Result<()> {
-        while let Some(earlier) = self.earlier
-            && self.from.next(&[Kind::Bytes, Kind::Lacks])? == Kind::Lacks
-        {
+        // one stretch before some bytes, never one after the other: whoever asks without end must at least give something
+        let may: &[Kind] = if self.earlier.is_some() { &[Kind::Bytes, Kind::Lacks] } else { &[Kind::Bytes] };
+        if let (Kind::Lacks, Some(earlier)) = (self.from.next(may)?, self.earlier) {
             let stretch = patch_words::lacks(self.from.said()).map_err(lied)?;
             earlier.hand(&stretch, &mut |chunk| self.from.say(Kind::Earlier, chunk))?;
-        }
-        if self.earlier.is_none() {
             self.from.next(&[Kind::Bytes])?;
         }
         let (now, bytes) = words::content(self.from.said(), self.left).map_err(lied)?;

@@ -259,5 +259,6 @@ fn what_a_patch_makes_is_what_was_asked_for_or_nothing() {
     assert!(all(vec![made(1, 3), bytes(b"ab")]).is_err());
     assert!(all(vec![made(1, 3), lacks(1), bytes(b"abc"), end()]).is_err());
     assert!(all(vec![lacks(0), end()]).is_err());
+    assert!(all(vec![made(1, 3), lacks(0), lacks(0), bytes(b"abc"), end()]).is_err());
     assert!(all(vec![made(1, 3), made(1, 3)]).is_err());
 }
