@@ -1,6 +1,8 @@
 //! Packing: what comes out is what the contract says, the same everywhere, and readable by everybody's tar.
 #![allow(clippy::unwrap_used)] // helpers of tests are no production
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,6 +15,7 @@ use flate2::read::{GzDecoder, MultiGzDecoder};
 use pikit_updater::publish::{Before, Overrides, Packed, bundle, pack};
 use pikit_updater::release::{Digest, Manifest};
 use pikit_updater::{Code, Error};
+use support::noise::noise;
 
 const RECIPE: &str = r#"
 product = "pikit"
@@ -74,18 +77,6 @@ impl Drop for Dir {
     }
 }
 
-/// Bytes that do not compress and are the same on every run.
-fn noise(n: usize) -> Vec<u8> {
-    let mut x = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x as u8
-    };
-    (0..n).map(|_| next()).collect()
-}
-
 fn deep() -> String {
     format!("{}/deep.txt", "a-rather-long-folder-name/".repeat(11).trim_end_matches('/'))
 }
@@ -100,7 +91,7 @@ fn sample(name: &str) -> Dir {
     dir.write(&format!("site/{}", deep()), "a name that ustar has no room for");
     dir.write("site/app.js.map", "left out");
     dir.write("site/node_modules/x/index.js", "left out");
-    dir.write("site/big.bin", noise(300_000));
+    dir.write("site/big.bin", noise(300_000, 0));
     let tool = dir.write("tool.sh", "#!/bin/sh\n");
     fs::set_permissions(tool, fs::Permissions::from_mode(0o700)).unwrap();
     dir
@@ -200,7 +191,7 @@ fn gnu_tar_opens_it_without_a_complaint() {
     let Ok(ran) = ran else { return eprintln!("there is no tar here") };
     assert!(ran.status.success() && ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert_eq!(fs::read(to.join("manifest.json")).unwrap(), assets(&dir).0);
-    assert_eq!(fs::read(to.join("web/big.bin")).unwrap(), noise(300_000));
+    assert_eq!(fs::read(to.join("web/big.bin")).unwrap(), noise(300_000, 0));
     assert_eq!(fs::read_to_string(to.join("web").join(deep())).unwrap(), "a name that ustar has no room for");
     assert_eq!(fs::read_to_string(to.join("web/ü/ß.txt")).unwrap(), "umlauts");
     assert_eq!(fs::metadata(to.join("bin/tool.sh")).unwrap().permissions().mode() & 0o777, 0o755);
@@ -257,7 +248,7 @@ fn every_other_tar_opens_it_too() {
         let Ok(ran) = Command::new(program).args(words.iter().map(word)).output() else { continue };
         assert!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr));
         assert_eq!(fs::read(to.join("manifest.json")).unwrap(), assets(&dir).0, "{program}");
-        assert_eq!(fs::read(to.join("web/big.bin")).unwrap(), noise(300_000), "{program}");
+        assert_eq!(fs::read(to.join("web/big.bin")).unwrap(), noise(300_000, 0), "{program}");
         assert_eq!(fs::read_to_string(to.join("web").join(deep())).unwrap(), "a name that ustar has no room for", "{program}");
         opened += 1;
     }
@@ -270,7 +261,7 @@ fn the_bytes_are_those_of_every_other_machine() {
     let dir = Dir::new("frozen");
     dir.write("release.toml", "product = \"p\"\nversion = \"1.0.0\"\nreleased = \"2026-01-01\"\n[[include]]\nfrom = \"a\"\nto = \"\"\n");
     dir.write("a/one.txt", "one ".repeat(5000));
-    dir.write("a/two.bin", noise(300_000));
+    dir.write("a/two.bin", noise(300_000, 0));
     let packed = dir.pack().unwrap();
     let digests: Vec<String> = packed.assets.iter().map(|a| a.sha256.to_string()).collect();
     assert_eq!(

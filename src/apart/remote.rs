@@ -45,10 +45,8 @@ impl<'a> Remote<'a> {
         };
         let before = helper.tally;
         let done = work(&mut helper);
-        let (so_far, now) = (self.tally.get(), helper.tally);
-        let more = |all: u64, now: u64, before: u64| all.saturating_add(now.saturating_sub(before));
-        let (requests, bytes) = (more(so_far.requests, now.requests, before.requests), more(so_far.bytes, now.bytes, before.bytes));
-        self.tally.set(Tally { requests, bytes });
+        let (requests, bytes) = (helper.tally.requests.saturating_sub(before.requests), helper.tally.bytes.saturating_sub(before.bytes));
+        self.tally.set(self.tally.get().plus(requests, bytes));
         if done.is_ok() {
             *self.helper.borrow_mut() = Some(helper);
         }

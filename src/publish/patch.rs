@@ -1,7 +1,7 @@
 //! Writes patches (see [`crate::release::patch`]): for each content that an earlier release lacks, the pieces that make it, each against
 //! what resembles it most there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::sync::Mutex;
@@ -25,12 +25,12 @@ pub struct Target {
 }
 
 /// Earlier contents, each with its index in the earlier list.
-pub struct Before {
+pub struct Contents {
     /// Index in the list of files, and content.
-    pub contents: Vec<(u32, Vec<u8>)>,
+    pub all: Vec<(u32, Vec<u8>)>,
 }
 
-impl Before {
+impl Contents {
     /// What an earlier release holds.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Before {
             Ok::<(), std::io::Error>(())
         });
         read.map_err(|e| Error::verification(reading()).because(format!("{e:?}")))?;
-        Ok(Before { contents })
+        Ok(Contents { all: contents })
     }
 }
 
@@ -64,9 +64,9 @@ impl Before {
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn targets(new: &Manifest, entries: &[Entry], old: &Manifest, before: &Before) -> Result<Vec<Target>> {
-    let mut known: BTreeSet<Digest> = old.files.iter().map(|f| f.sha256).collect();
-    let place: BTreeMap<u32, usize> = before.contents.iter().enumerate().map(|(i, (file, _))| (*file, i)).collect();
+pub fn targets(new: &Manifest, entries: &[Entry], old: &Manifest, before: &Contents) -> Result<Vec<Target>> {
+    let mut lacking = new.beyond(old);
+    let place: BTreeMap<u32, usize> = before.all.iter().enumerate().map(|(i, (file, _))| (*file, i)).collect();
     let mut names: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, file) in old.files.iter().enumerate() {
         if let Some(at) = place.get(&(i as u32)) {
@@ -75,7 +75,7 @@ pub fn targets(new: &Manifest, entries: &[Entry], old: &Manifest, before: &Befor
     }
     let from: BTreeMap<Digest, &Entry> = entries.iter().map(|e| (e.sha256, e)).collect();
     let mut targets = Vec::new();
-    for (i, file) in new.files.iter().enumerate().filter(|(_, f)| known.insert(f.sha256)) {
+    for (i, file) in new.files.iter().enumerate().filter(|(_, f)| lacking.remove(&f.sha256)) {
         let entry = from[&file.sha256];
         let content = std::fs::read(&entry.from).doing(|| format!("reading {}", entry.from.display()))?;
         let hints = names.get(&plain_name(file.path.as_str())).cloned().unwrap_or_default();
@@ -97,9 +97,9 @@ fn plain_name(path: &str) -> String {
 ///
 /// # Errors
 /// The compressor.
-pub fn make(targets: &[Target], before: &Before) -> Result<Vec<u8>> {
+pub fn make(targets: &[Target], before: &Contents) -> Result<Vec<u8>> {
     let making = || "making a patch".to_owned();
-    let anchors = Anchors::of(before.contents.iter().map(|(_, bytes)| bytes.as_slice()).collect());
+    let anchors = Anchors::of(before.all.iter().map(|(_, bytes)| bytes.as_slice()).collect());
     let next = Mutex::new((0..targets.len()).rev().collect::<Vec<_>>());
     let done = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
@@ -125,7 +125,7 @@ pub fn make(targets: &[Target], before: &Before) -> Result<Vec<u8>> {
 }
 
 /// One content, piece by piece.
-fn pieces(target: &Target, before: &Before, anchors: &Anchors) -> std::io::Result<Vec<(Piece, Vec<u8>)>> {
+fn pieces(target: &Target, before: &Contents, anchors: &Anchors) -> std::io::Result<Vec<(Piece, Vec<u8>)>> {
     let mut unpacker = Unpacker::default();
     let mut made = Vec::new();
     let empty = [&target.content[..]];
@@ -139,7 +139,7 @@ fn pieces(target: &Target, before: &Before, anchors: &Anchors) -> std::io::Resul
         if !same {
             return Err(std::io::Error::other("what was compressed does not unpack to the same bytes"));
         }
-        let stretch = |like: Likeness| Stretch { file: before.contents[like.content].0, offset: like.offset as u64, length: like.length as u32 };
+        let stretch = |like: Likeness| Stretch { file: before.all[like.content].0, offset: like.offset as u64, length: like.length as u32 };
         let piece = Piece { file: target.file, against: against.map(stretch), plain: plain.len() as u32, packed: frame.len() as u32 };
         made.push((piece, frame));
     }
@@ -190,7 +190,7 @@ mod tests {
     fn a_patch_gives_back_every_content_and_is_small_where_something_resembles_it() {
         let line = |n: usize| format!("export const value{n} = {{ id: {}, name: 'entry number {n}' }};\n", n * 7919);
         let text = |from: usize, to: usize| (from..to).map(line).collect::<String>().into_bytes();
-        let before = Before { contents: vec![(0, text(0, 500)), (4, text(500, 60_000)), (9, b"tiny".to_vec())] };
+        let before = Contents { all: vec![(0, text(0, 500)), (4, text(500, 60_000)), (9, b"tiny".to_vec())] };
         let changed = [b"// new\n".to_vec(), text(500, 30_000), b"changed\n".to_vec(), text(30_000, 60_000)].concat();
         assert!(changed.len() > 3 * PIECE_MAX);
         let targets = [
@@ -202,7 +202,7 @@ mod tests {
         let patch = make(&targets, &before).unwrap();
         assert!(patch.len() < 1500, "{}", patch.len());
         assert_eq!(patch, make(&targets, &before).unwrap());
-        let files = whole(&patch, &before.contents);
+        let files = whole(&patch, &before.all);
         assert_eq!(files.len(), 4);
         assert!(targets.iter().all(|t| files[&t.file] == t.content));
         // an empty patch is one, too
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_patch_that_somebody_changed_ends_in_an_error_or_in_other_bytes_and_never_in_a_panic() {
-        let before = Before { contents: vec![(0, (0..40_000u32).map(|n| (n * n / 128) as u8).collect())] };
+        let before = Contents { all: vec![(0, (0..40_000u32).map(|n| (n * n / 128) as u8).collect())] };
         let target = Target { file: 0, hints: vec![0], content: (0..50_000u32).map(|n| (n * n / 64) as u8).collect() };
         let good = make(&[target], &before).unwrap();
         let mut seed = 1u64;
@@ -232,7 +232,7 @@ mod tests {
             for piece in index {
                 let Some((frame, after)) = rest.split_at_checked(piece.packed as usize) else { break };
                 rest = after;
-                let stretch = piece.against.map(|a| before.contents[0].1.iter().skip(a.offset as usize).take(a.length as usize).copied().collect());
+                let stretch = piece.against.map(|a| before.all[0].1.iter().skip(a.offset as usize).take(a.length as usize).copied().collect());
                 if let Ok(plain) = unpacker.unpack(frame, stretch.unwrap_or_default(), piece.plain as usize) {
                     assert_eq!(plain.len(), piece.plain as usize);
                 }

@@ -1,12 +1,11 @@
 //! The patches of a release: one for each earlier release that is worth it, and one for the manifest itself.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
 use super::earlier::Earlier;
 use super::pack::Asset;
-use super::patch::{Before, Target, make, targets};
+use super::patch::{Contents, Target, make, targets};
 use super::place::{self, Release};
 use super::tree::Entry;
 use crate::error::{Doing, Result};
@@ -26,11 +25,9 @@ const WORTH: u64 = 90;
 pub fn contents(new: &Manifest, entries: &[Entry], earlier: &[Earlier], dir: &Path) -> Result<Vec<Patch>> {
     let mut written = Vec::new();
     for old in earlier.iter().filter(|e| e.patch) {
-        let here: BTreeSet<Digest> = old.manifest.files.iter().map(|f| f.sha256).collect();
-        let missing: BTreeSet<Digest> = new.files.iter().map(|f| f.sha256).filter(|d| !here.contains(d)).collect();
-        let ways = route::ways(new, &missing, None);
+        let ways = route::ways(new, &new.beyond(&old.manifest), None);
         let Some(blocks) = ways.iter().find(|w| matches!(w, Way::Runs(_))).and_then(|w| w.bytes(None)) else { continue };
-        let before = Before::of(&old.release, &old.manifest)?;
+        let before = Contents::of(&old.release, &old.manifest)?;
         let bytes = make(&targets(new, entries, &old.manifest, &before)?, &before)?;
         if bytes.len() as u64 * 100 >= blocks * WORTH {
             continue;
@@ -91,7 +88,7 @@ pub fn manifests(new: &Manifest, bytes: &[u8], earlier: &[Earlier], dir: &Path) 
     let mut written = Vec::new();
     for old in earlier {
         let target = Target { file: 0, hints: vec![0], content: bytes.to_vec() };
-        let patch = make(&[target], &Before { contents: vec![(0, old.bytes.clone())] })?;
+        let patch = make(&[target], &Contents { all: vec![(0, old.bytes.clone())] })?;
         if patch.len() as u64 * 100 >= bytes.len() as u64 * WORTH {
             continue;
         }

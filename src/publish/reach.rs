@@ -1,13 +1,11 @@
 //! What devices will fetch, for the maintainer to see before anybody does.
 
-use std::collections::BTreeSet;
-
 use semver::Version;
 use serde::Serialize;
 
 use super::pack::Asset;
 use crate::release::route::{self, Way};
-use crate::release::{Digest, Manifest, patch};
+use crate::release::{Manifest, patch};
 
 /// What a device on an earlier release will fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,8 +30,7 @@ impl Reach {
     /// Of a device that has `old` and gets `new`.
     pub fn of(new: &Manifest, assets: &[Asset], old: &Manifest) -> Self {
         let size = |name: &str| assets.iter().find(|a| a.name == name).map(|a| a.size);
-        let here: BTreeSet<Digest> = old.files.iter().map(|f| f.sha256).collect();
-        let missing: BTreeSet<Digest> = new.files.iter().map(|f| f.sha256).filter(|d| !here.contains(d)).collect();
+        let missing = new.beyond(old);
         let whole = new.bundle.as_ref().and_then(|b| size(&b.name));
         let ways = route::ways(new, &missing, Some(&old.version));
         let bytes = |way: &Way| way.bytes(whole).unwrap_or_default();

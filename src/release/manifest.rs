@@ -246,6 +246,12 @@ impl Manifest {
         here.map(|f| (f.path.clone(), f.clone())).collect()
     }
 
+    /// Contents that another release does not have.
+    pub fn beyond(&self, other: &Manifest) -> BTreeSet<Digest> {
+        let there: BTreeSet<Digest> = other.files.iter().map(|f| f.sha256).collect();
+        self.files.iter().map(|f| f.sha256).filter(|d| !there.contains(d)).collect()
+    }
+
     /// Digest of the file list: what a release *is*, whoever signed it and however often. Quarantine goes by it.
     pub fn content_digest(&self) -> Digest {
         let mut lines: Vec<String> = self

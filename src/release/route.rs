@@ -1,6 +1,7 @@
 //! By which way the contents come that a device lacks: a patch, runs of blocks, or the whole bundle. Pure; the maintainer's table of what
 //! a release costs its devices and the device's own plan come from here.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -75,24 +76,108 @@ fn runs(manifest: &Manifest, bundle: &BundleInfo, missing: &BTreeSet<Digest>) ->
     if !open.is_empty() {
         return None;
     }
-    let mut groups: Vec<Range<usize>> = needed.into_iter().map(|b| b..b + 1).collect();
-    let gap = |groups: &[Range<usize>], i: usize| {
-        bundle.blocks[groups[i + 1].start].offset - bundle.blocks[groups[i].end - 1].offset - bundle.blocks[groups[i].end - 1].length
-    };
-    while let Some(i) = (0..groups.len() - 1).min_by_key(|i| gap(&groups, *i)) {
-        if gap(&groups, i) > GAP && groups.len() <= RUNS_MAX {
-            break;
-        }
-        let next = groups.remove(i + 1);
-        groups[i].end = next.end;
-    }
-    let run = |blocks: Range<usize>| {
+    let needed: Vec<usize> = needed.into_iter().collect();
+    // where a gap is too wide to be fetched along, and of those the widest; of two alike the later
+    let gap = |i: &usize| bundle.blocks[needed[*i]].offset - bundle.blocks[needed[i - 1]].offset - bundle.blocks[needed[i - 1]].length;
+    let mut cuts: Vec<usize> = (1..needed.len()).filter(|i| gap(i) > GAP).collect();
+    cuts.sort_by_key(|i| Reverse((gap(i), *i)));
+    cuts.truncate(RUNS_MAX - 1);
+    cuts.sort_unstable();
+    let starts = [0].into_iter().chain(cuts.iter().copied());
+    let ends = cuts.iter().copied().chain([needed.len()]);
+    let run = |(start, end): (usize, usize)| {
+        let blocks = needed[start]..needed[end - 1] + 1;
         let (first, last) = (&bundle.blocks[blocks.start], &bundle.blocks[blocks.end - 1]);
         Run { before_end: bundle.payload_size - first.offset, length: last.offset + last.length - first.offset, blocks }
     };
-    Some(groups.into_iter().map(run).collect())
+    Some(starts.zip(ends).map(run).collect())
 }
 
 fn end(block: &Block) -> Option<u64> {
     block.offset.checked_add(block.length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(n: usize) -> Digest {
+        Digest::of(&n.to_le_bytes())
+    }
+
+    /// A release of one file for each block; a block of each of these lengths.
+    fn release(lengths: &[u64], more: &str) -> Manifest {
+        let files: Vec<String> = (0..lengths.len()).map(|n| format!(r#"{{"path":"f{n}","sha256":"{}","block":{n}}}"#, content(n))).collect();
+        let mut offset = 0;
+        let mut block = |length: &u64| {
+            offset += length;
+            format!(r#"{{"offset":{},"length":{length},"sha256":"{}"}}"#, offset - length, content(0))
+        };
+        let blocks: Vec<String> = lengths.iter().map(&mut block).collect();
+        let text = format!(
+            r#"{{"version":"1.0.0","files":[{}],"bundle":{{"name":"b","payload_size":{},"blocks":[{}]{more}}}}}"#,
+            files.join(","),
+            lengths.iter().sum::<u64>(),
+            blocks.join(",")
+        );
+        Manifest::parse(text.as_bytes()).unwrap()
+    }
+
+    fn blocks(lengths: &[u64], missing: &[usize]) -> Vec<(usize, usize)> {
+        let missing = missing.iter().map(|n| content(*n)).collect();
+        match ways(&release(lengths, ""), &missing, None).swap_remove(0) {
+            Way::Runs(runs) => {
+                let at = |n: usize| lengths[..n].iter().sum::<u64>();
+                for run in &runs {
+                    assert_eq!((run.before_end, run.length), (at(lengths.len()) - at(run.blocks.start), at(run.blocks.end) - at(run.blocks.start)));
+                }
+                runs.into_iter().map(|r| (r.blocks.start, r.blocks.end)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn neighbours_and_what_lies_near_come_together() {
+        let wide = GAP + 1;
+        assert_eq!(blocks(&[9; 6], &[4, 5]), [(4, 6)]);
+        assert_eq!(blocks(&[9, GAP, 9, wide, 9], &[0, 2]), [(0, 3)]);
+        assert_eq!(blocks(&[9, GAP, 9, wide, 9], &[0, 2, 4]), [(0, 3), (4, 5)]);
+        assert_eq!(blocks(&[9, wide, 9], &[2]), [(2, 3)]);
+    }
+
+    #[test]
+    fn of_many_gaps_the_widest_are_left_out_and_of_two_alike_the_later() {
+        let lengths: Vec<u64> = (0..17).map(|n| if n % 2 == 1 { GAP + 1 + n as u64 } else { 9 }).collect();
+        let every_other: Vec<usize> = (0..17).step_by(2).collect();
+        assert_eq!(blocks(&lengths, &every_other), [(0, 7), (8, 9), (10, 11), (12, 13), (14, 15), (16, 17)]);
+        let alike: Vec<u64> = (0..17).map(|n| if n % 2 == 1 { 2 * GAP } else { 9 }).collect();
+        assert_eq!(blocks(&alike, &every_other), [(0, 7), (8, 9), (10, 11), (12, 13), (14, 15), (16, 17)]);
+    }
+
+    #[test]
+    fn the_cheaper_way_comes_first_and_the_whole_bundle_last() {
+        let digest = content(0);
+        let patch = |size: u64| format!(r#","patches":[{{"name":"p","from":"0.9.0","size":{size},"sha256":"{digest}"}}]"#);
+        let (from, other) = ("0.9.0".parse().unwrap(), "0.8.0".parse().unwrap());
+        let missing = BTreeSet::from([content(1)]);
+        let kinds = |release: &Manifest, from| -> Vec<&str> {
+            let kind = |way: &Way| match way {
+                Way::Patch(_) => "patch",
+                Way::Runs(_) => "runs",
+                Way::Whole => "whole",
+            };
+            ways(release, &missing, from).iter().map(kind).collect()
+        };
+        assert_eq!(kinds(&release(&[9, 9], &patch(5)), Some(&from)), ["patch", "runs", "whole"]);
+        assert_eq!(kinds(&release(&[9, 9], &patch(50)), Some(&from)), ["runs", "patch", "whole"]);
+        assert_eq!(kinds(&release(&[9, 9], &patch(5)), Some(&other)), ["runs", "whole"]);
+        // blocks that leave a hole, or do not end where the payload does, tell nothing
+        let mut holes = release(&[9, 9], &patch(5));
+        if let Some(bundle) = &mut holes.bundle {
+            bundle.blocks[1].offset += 1;
+        }
+        assert_eq!(kinds(&holes, Some(&from)), ["patch", "whole"]);
+        assert_eq!(ways(&holes, &BTreeSet::new(), None), [Way::Whole]);
+    }
 }

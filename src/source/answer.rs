@@ -53,8 +53,7 @@ impl Answer<'_> {
     /// Reads some of the body; 0 at its end.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Fault> {
         let n = self.body.read(into)?;
-        let tally = self.count.get();
-        self.count.set(Tally { bytes: tally.bytes + n as u64, ..tally });
+        self.count.set(self.count.get().plus(0, n as u64));
         Ok(n)
     }
 }

@@ -199,8 +199,7 @@ impl<'a> Http<'a> {
         let proxied = proxy.is_some();
         let request = if proxied { self.agent.configure_request(request).proxy(proxy).build() } else { request };
         let agent = self.agent.clone();
-        let tally = self.count.get();
-        self.count.set(Tally { requests: tally.requests + 1, ..tally });
+        self.count.set(self.count.get().plus(1, 0));
         let mut body = Pump::start(self.clock, self.limits.min_speed, self.limits.limit_rate, move |out| {
             let (parts, body) = match agent.run(request) {
                 Ok(response) => response.into_parts(),

@@ -151,6 +151,13 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+impl Tally {
+    /// With these as well.
+    pub fn plus(self, requests: u64, bytes: u64) -> Self {
+        Tally { requests: self.requests.saturating_add(requests), bytes: self.bytes.saturating_add(bytes) }
+    }
+}
+
 /// Bytes of a bundle as they arrive.
 pub struct Body<'a> {
     /// The bytes from `start` on. A broken connection is taken up again inside; an error here is final: [`read_error`] has its words.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Trip;
-use super::intake::{Part, Passed, pass};
+use super::intake::{Listed, Part, Passed, listed, pass};
 use super::patching::{self, Earlier};
 use super::pieces::Resume;
 use crate::error::{Code, Error, Result};
@@ -73,6 +73,7 @@ pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, earlier: Option<
 
 fn bring(trip: &mut Trip, from: From, missing: &mut Missing, mut earlier: Option<&Earlier>, cost: &mut Cost) -> Result<()> {
     cost.whole = from.bundle.size.unwrap_or_default();
+    let listed = &listed(&from);
     let mut in_runs = true;
     while !missing.is_empty() {
         let lacking: BTreeSet<Digest> = missing.keys().copied().collect();
@@ -83,18 +84,18 @@ fn bring(trip: &mut Trip, from: From, missing: &mut Missing, mut earlier: Option
                 let Some(earlier) = earlier.take() else { continue };
                 trip.phase(Phase::Downloading, format!("fetching a patch of {} from {}", bytes(patch.size), from.source.name()));
                 let part = Part { done: 0, total: patch.size };
-                let Passed { result, .. } = pass(trip, from, Some(part), missing, cost, |to| patching::patch(from, patch, earlier, &lacking, to));
+                let Passed { result, .. } = pass(trip, from, listed, Some(part), missing, cost, |to| patching::patch(from, patch, earlier, &lacking, to));
                 // a patch that is not there says nothing about the bundle
                 forgive(trip, result, &[Code::Verification, Code::Source], "the patch is of no use")?;
             }
             Way::Runs(runs) => {
                 in_runs = false;
                 trip.phase(Phase::Downloading, format!("fetching {} in {} from {}", bytes(sum(runs)), count(runs.len(), "part"), from.source.name()));
-                let result = fetch_runs(trip, from, runs, missing, cost);
+                let result = fetch_runs(trip, from, listed, runs, missing, cost);
                 // the line is the same for the whole bundle
                 forgive(trip, result, &[Code::Verification], "the bundle is not as its manifest says; going on with all of it")?;
             }
-            Way::Whole => return whole(trip, from, missing, cost),
+            Way::Whole => return whole(trip, from, listed, missing, cost),
         }
     }
     Ok(())
@@ -115,11 +116,11 @@ fn sum(runs: &[Run]) -> u64 {
     runs.iter().map(|r| r.length).sum()
 }
 
-fn fetch_runs(trip: &mut Trip, from: From, runs: &[Run], missing: &mut Missing, cost: &mut Cost) -> Result<()> {
+fn fetch_runs<'s>(trip: &mut Trip, from: From<'s>, listed: &Listed<'s>, runs: &[Run], missing: &mut Missing, cost: &mut Cost) -> Result<()> {
     let mut part = Part { done: 0, total: sum(runs) };
     for run in runs {
         let span = Span::Run { before_end: run.before_end, length: run.length };
-        let Passed { whole, result } = pass(trip, from, Some(part), missing, cost, |to| from.source.unpack(from.bundle, span, to));
+        let Passed { whole, result } = pass(trip, from, listed, Some(part), missing, cost, |to| from.source.unpack(from.bundle, span, to));
         result?;
         // a server that knows no parts sent everything
         if whole || missing.is_empty() {
@@ -131,11 +132,11 @@ fn fetch_runs(trip: &mut Trip, from: From, runs: &[Run], missing: &mut Missing, 
 }
 
 /// The bundle from start to end, or from where an earlier run stopped.
-fn whole(trip: &mut Trip, from: From, missing: &mut Missing, cost: &mut Cost) -> Result<()> {
+fn whole<'s>(trip: &mut Trip, from: From<'s>, listed: &Listed<'s>, missing: &mut Missing, cost: &mut Cost) -> Result<()> {
     let mut resume = Resume::load(trip, &from).unwrap_or_else(|| Resume::start(&from));
     loop {
         let span = Span::Rest { from: resume.offset, validator: resume.validator.as_deref() };
-        let Passed { whole, result } = pass(trip, from, None, missing, cost, |to| from.source.unpack(from.bundle, span, to));
+        let Passed { whole, result } = pass(trip, from, listed, None, missing, cost, |to| from.source.unpack(from.bundle, span, to));
         result?;
         if missing.is_empty() {
             return Ok(());

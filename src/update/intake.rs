@@ -30,7 +30,7 @@ struct Intake<'i, 't, 's> {
     missing: &'i mut Missing,
     written: &'i mut u64,
     /// What the manifest lists.
-    listed: BTreeMap<&'s str, BTreeSet<Digest>>,
+    listed: &'i Listed<'s>,
     /// How often each path has come.
     seen: BTreeMap<ReleasePath, usize>,
     /// Whether only a part of the contents was asked for.
@@ -64,19 +64,27 @@ pub struct Passed {
     pub result: Result<()>,
 }
 
+/// What a manifest lists, by path: one content for each architecture.
+pub type Listed<'s> = BTreeMap<&'s str, BTreeSet<Digest>>;
+
+/// What this release lists.
+pub fn listed<'s>(from: &From<'s>) -> Listed<'s> {
+    from.manifest.files.iter().fold(Listed::new(), |mut all, f| {
+        all.entry(f.path.as_str()).or_default().insert(f.sha256);
+        all
+    })
+}
+
 /// One pass over contents: `unpack` hands them over.
 pub fn pass<'s>(
     trip: &mut Trip,
     from: From<'s>,
+    listed: &Listed<'s>,
     part: Option<Part>,
     missing: &mut Missing,
     cost: &mut Cost,
     unpack: impl FnOnce(&mut dyn Unpacked) -> Result<u64>,
 ) -> Passed {
-    let listed = from.manifest.files.iter().fold(BTreeMap::<_, BTreeSet<_>>::new(), |mut all, f| {
-        all.entry(f.path.as_str()).or_default().insert(f.sha256);
-        all
-    });
     let (done, total) = part.map_or((0, None), |p| (p.done, Some(p.total)));
     let resume = Resume::start(&from);
     let written = &mut cost.written;
