@@ -353,6 +353,48 @@ fn a_second_check_costs_one_request_and_notices_every_change() {
     assert_eq!(check(&any).0, "1.3.0");
 }
 
+/// The newest few join what is remembered, so that a check stays small however many releases there are; an older one that was changed or
+/// taken away is noticed by the look at all of them.
+#[test]
+fn a_check_asks_for_the_newest_releases_and_now_and_then_for_all() {
+    let liar = Liar::start();
+    let mut releases: Vec<Release> = (0..60).rev().map(|n| complete(&format!("v1.0.{n}"))).collect();
+    let set = |releases: &[Release]| {
+        liar.gitea(Gitea { repo: "owner/pi-kit".into(), releases: releases.to_vec(), page_max: 50, ..Gitea::default() });
+    };
+    let (settings, clock) = (gitea(&liar), TestClock::new());
+    let source = source::open(&settings, &clock).unwrap();
+    let mut memory = Memory::default();
+    let mut check = || {
+        let offer = find(&settings, source.as_ref(), &Wanted::Best, &any, &mut memory).unwrap().unwrap();
+        let requests = liar.take_requests();
+        let lists = requests.iter().filter_map(|r| r.path.split_once("limit=").map(|(_, limit)| limit.to_owned())).collect::<Vec<_>>();
+        (offer.manifest.version.to_string(), lists.join(" "), requests.len())
+    };
+    set(&releases);
+    let (all, short) = ("50&page=1 50&page=2", "4&page=1");
+    let (version, lists, _) = check();
+    assert_eq!((version.as_str(), lists.as_str()), ("1.0.59", all));
+    assert_eq!(check(), ("1.0.59".into(), short.into(), 1));
+    // two more: the list goes on, and only the newest one's manifest is fetched
+    releases.splice(0..0, [complete("v1.0.61"), complete("v1.0.60")]);
+    set(&releases);
+    let (version, lists, _) = check();
+    assert_eq!((version.as_str(), lists.as_str()), ("1.0.61", short));
+    // all that is shown is new: no telling what else is
+    releases.splice(0..0, (62..66).rev().map(|n| complete(&format!("v1.0.{n}"))));
+    set(&releases);
+    let (version, lists, _) = check();
+    assert_eq!((version.as_str(), lists.as_str()), ("1.0.65", format!("{short} {all}").as_str()));
+    // the newest is taken away
+    releases.remove(0);
+    set(&releases);
+    let (version, lists, _) = check();
+    assert_eq!((version.as_str(), lists.as_str()), ("1.0.64", format!("{short} {all}").as_str()));
+    let lists: Vec<String> = (0..8).map(|_| check().1).collect();
+    assert_eq!(lists, [short, short, short, short, short, short, all, short]);
+}
+
 #[test]
 fn an_etag_of_the_list_is_used_when_the_server_gives_one() {
     let liar = Liar::start();
@@ -363,8 +405,10 @@ fn an_etag_of_the_list_is_used_when_the_server_gives_one() {
     let list = r#"[{"id":1,"tag_name":"v1.2.0","assets":[{"id":1,"name":"manifest.json"},{"id":2,"name":"x.tar.gz","size":3}]}]"#;
     liar.file("/api/v1/repos/owner/pi-kit/releases", list);
     let source = source::open(&settings, &clock).unwrap();
-    find(&settings, source.as_ref(), &Wanted::Best, &any, &mut memory).unwrap().unwrap();
-    liar.take_requests();
+    for _ in 0..2 {
+        find(&settings, source.as_ref(), &Wanted::Best, &any, &mut memory).unwrap().unwrap();
+        liar.take_requests();
+    }
     let offer = find(&settings, source.as_ref(), &Wanted::Best, &any, &mut memory).unwrap().unwrap();
     let requests = liar.requests();
     assert_eq!((requests.len(), requests[0].header("if-none-match").is_some()), (1, true));

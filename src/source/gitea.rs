@@ -1,7 +1,7 @@
 //! A Gitea or Forgejo server: releases are listed through `/api/v1`, their assets are the manifest, its signature and the bundle.
 //!
-//! The daily check costs one request: the first page of the list. If that page and the number of releases are as remembered, so are the
-//! older pages; and a manifest is not fetched again while the release's assets are the same.
+//! The daily check costs one small request: the newest releases. If they follow on what is remembered, and the number of releases agrees,
+//! so do the older ones; now and then all are looked at. A manifest is not fetched again while the release's assets are the same.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use chrono::DateTime;
 use semver::Version;
 
 use super::address::Address;
+use super::answer::Head;
 use super::choose::Taste;
 use super::fault::Fault;
 use super::http::{Failed, Http};
@@ -22,6 +23,10 @@ use crate::release::{Manifest, manifest};
 /// Releases on one page of the list, and pages that are read.
 const PAGE: usize = 50;
 const PAGES_MAX: usize = 100;
+/// Releases that are asked for when the others are remembered. A server sends about 3 KB for each.
+const NEWEST: usize = 4;
+/// Times that only these are looked at, before all are again: an older release may have been changed, too.
+const SHORT_MAX: u32 = 6;
 /// Largest page that is read, bytes.
 const LIST_MAX: u64 = 8 << 20;
 /// Manifests that are looked at for one offer.
@@ -51,38 +56,44 @@ impl<'a> Gitea<'a> {
         self.http.home().below(&[&["api", "v1", "repos", &self.owner, &self.repo], more].concat())
     }
 
+    /// One page of the releases: its head, and what it lists. None: it is as `tag` says.
+    fn page(&self, limit: usize, n: usize, tag: &Tag) -> Result<Option<(Head, Vec<Release>)>> {
+        let at = self.api(&["releases"]).query(&format!("limit={limit}&page={n}"));
+        let Some((head, bytes)) = self.http.fetch(&at, &tag.headers(), LIST_MAX).map_err(|f| self.tell(f, &at))? else { return Ok(None) };
+        let releases = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::source_failed(format!("{at}: the answer is not the list of releases it should be")).because(e).hint("is it a Gitea or Forgejo server?")
+        })?;
+        Ok(Some((head, releases)))
+    }
+
     /// The releases, asking for as little as the memory allows.
     fn list(&self, seen: &mut Seen) -> Result<()> {
-        let page = |n: usize| self.api(&["releases"]).query(&format!("limit={PAGE}&page={n}"));
-        let (mut all, mut ids) = (Vec::new(), BTreeSet::new());
-        for n in 1..=PAGES_MAX {
-            let headers = if n == 1 { seen.tag.headers() } else { Vec::new() };
-            let Some((head, bytes)) = self.http.fetch(&page(n), &headers, LIST_MAX).map_err(|f| self.tell(f, &page(n)))? else {
+        if !seen.releases.is_empty() && seen.short < SHORT_MAX {
+            let Some((head, newest)) = self.page(NEWEST, 1, &seen.tag)? else {
+                seen.short += 1;
                 return Ok(()); // not modified: all is as remembered
             };
-            let releases: Vec<Release> = serde_json::from_slice(&bytes).map_err(|e| {
-                Error::source_failed(format!("{}: the answer is not the list of releases it should be", page(n)))
-                    .because(e)
-                    .hint("is it a Gitea or Forgejo server?")
-            })?;
-            let total = head.named("x-total-count").and_then(|t| t.parse().ok());
-            if n == 1 {
-                if seen.first == releases.len() && seen.total == total && seen.releases.get(..seen.first) == Some(&releases) && seen.first > 0 {
-                    seen.tag = Tag::of(&head);
-                    return Ok(());
-                }
-                *seen = Seen { tag: Tag::of(&head), total, first: releases.len(), manifests: std::mem::take(&mut seen.manifests), ..Seen::default() };
+            if let Some(releases) = continued(&seen.releases, seen.total, newest, total(&head)) {
+                let manifests = std::mem::take(&mut seen.manifests);
+                *seen = Seen { tag: Tag::of(&head), total: total(&head), short: seen.short + 1, releases, manifests, ..Seen::default() };
+                return Ok(());
             }
+        }
+        let (mut all, mut ids) = (Vec::new(), BTreeSet::new());
+        let mut told = None;
+        for n in 1..=PAGES_MAX {
+            let Some((head, releases)) = self.page(PAGE, n, &Tag::default())? else { break };
+            told = total(&head);
             let (here, before) = (releases.len(), all.len());
             // a server that gives the same page again and again adds nothing; so the loop ends
             all.extend(releases.into_iter().filter(|r| ids.insert((r.id, r.tag_name.clone()))));
             let next = head.named("link").map(|l| l.contains("rel=\"next\""));
-            let more = next.unwrap_or_else(|| total.map_or(here >= PAGE, |t: u64| (all.len() as u64) < t));
+            let more = next.unwrap_or_else(|| told.map_or(here >= PAGE, |t| (all.len() as u64) < t));
             if !more || all.len() == before {
                 break;
             }
         }
-        seen.releases = all;
+        *seen = Seen { total: told, releases: all, manifests: std::mem::take(&mut seen.manifests), ..Seen::default() };
         Ok(())
     }
 
@@ -319,6 +330,26 @@ impl Network for Gitea<'_> {
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>> {
         remote(&self.http, asset, span)
     }
+}
+
+/// The number of releases, as the server tells.
+fn total(head: &Head) -> Option<u64> {
+    head.named("x-total-count").and_then(|t| t.parse().ok())
+}
+
+/// All releases, if the newest ones join the remembered ones: some new in front, then those that were known, changed or not. None: something
+/// was taken away, or more came than is shown.
+fn continued(known: &[Release], were: Option<u64>, mut newest: Vec<Release>, are: Option<u64>) -> Option<Vec<Release>> {
+    if are == Some(newest.len() as u64) {
+        return Some(newest);
+    }
+    let joins = |new: &usize| {
+        let (shown, were) = (&newest[*new..], were.map(|t| t + *new as u64));
+        were == are && known.len() >= shown.len() && shown.iter().zip(known).all(|(a, b)| (a.id, &a.tag_name) == (b.id, &b.tag_name))
+    };
+    let new = (0..newest.len()).find(joins)?;
+    newest.extend_from_slice(&known[newest.len() - new..]);
+    Some(newest)
 }
 
 /// The release whose manifest was made last, if the one that comes first is another: it may take that one back.

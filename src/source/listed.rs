@@ -55,11 +55,13 @@ impl Release {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
     pub whose: String,
+    /// Of the newest releases.
     pub tag: Tag,
     /// Number of releases, as the server told.
     pub total: Option<u64>,
-    /// Releases on the first page; `releases` begins with them.
-    pub first: usize,
+    /// Times in a row that only the newest were looked at.
+    #[serde(default)]
+    pub short: u32,
     pub releases: Vec<Release>,
     pub manifests: Vec<Kept>,
 }
