@@ -45,10 +45,12 @@ pub mod daily;
 /// Telling somebody else what happened.
 pub mod notify;
 /// The maintainer's side: a recipe and a folder become a release.
+#[cfg(feature = "maintainer")]
 pub mod publish;
 /// The HTTP API and the web page.
 pub mod api;
 /// The whole story on one machine: releases, a server, a board, a dashboard.
+#[cfg(feature = "maintainer")]
 pub mod demo;
 /// The command line: parse, one call into the trip, render.
 pub mod cli;

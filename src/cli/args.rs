@@ -1,8 +1,14 @@
 //! What can be typed. Nothing here has an effect; every help leads with examples.
 
 mod auto;
+#[cfg(feature = "maintainer")]
 mod demo;
+#[cfg(any(test, not(feature = "maintainer")))]
+mod elsewhere;
+#[cfg(feature = "maintainer")]
 mod maintain;
+#[cfg(feature = "maintainer")]
+mod maintainer;
 
 use std::path::PathBuf;
 
@@ -10,8 +16,14 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use semver::Version;
 
 pub use auto::{Auto, AutoMode, Notify};
+#[cfg(feature = "maintainer")]
 pub use demo::{Demo, DemoPart};
+#[cfg(not(feature = "maintainer"))]
+pub use elsewhere::Elsewhere as Maintain;
+#[cfg(feature = "maintainer")]
 pub use maintain::{CheckExpiry, Keygen, Keys, Pack, Rotate, Sign, VerifyRelease};
+#[cfg(feature = "maintainer")]
+pub use maintainer::{Maintain, Shell};
 
 use crate::release::{Digest, manifest::version};
 
@@ -218,36 +230,9 @@ pub enum Command {
         #[arg(long)]
         new: bool,
     },
-    /// Play the whole story in a sandbox: releases, a server, a board and its dashboard
-    #[command(before_help = "Examples:
-  pikit-updater demo                                try it yourself, in ./pikit-demo
-  pikit-updater demo --tour                         watch the story")]
-    #[command(args_conflicts_with_subcommands = true)]
-    Demo(Demo),
-    /// Make a release out of a folder, as release.toml says
-    Pack(Pack),
-    /// Make a pair of keys to sign releases with
-    Keygen(Keygen),
-    /// Sign a release, or a change of the keys
-    Sign(Sign),
-    /// Look at a release as a device would, and closer
-    VerifyRelease(VerifyRelease),
-    /// Whether a manifest may be offered for long enough, for a CI
-    CheckExpiry(CheckExpiry),
-    /// Change the keys that sign: add a step to trust.json
-    Rotate(Rotate),
-    /// Completions for a shell, on stdout
-    #[command(before_help = "Examples:
-  pikit-updater completions bash | sudo tee /usr/share/bash-completion/completions/pikit-updater >/dev/null")]
-    Completions {
-        /// bash, zsh or fish
-        #[arg(value_enum, hide_possible_values = true)]
-        shell: Shell,
-    },
-    /// The manual page, on stdout
-    #[command(before_help = "Examples:
-  pikit-updater man | man -l -")]
-    Man,
+    /// What the maintainer's build has and a board's has not.
+    #[command(flatten)]
+    Maintain(Maintain),
     /// The config
     #[command(
         subcommand_required = true,
@@ -319,17 +304,6 @@ pub struct Serve {
     /// With a socket of systemd: end after this time without a request
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::quantity::duration)]
     pub idle: std::time::Duration,
-}
-
-/// The shells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// bash
-    Bash,
-    /// zsh
-    Zsh,
-    /// fish
-    Fish,
 }
 
 /// `config`.

@@ -36,8 +36,10 @@ mod doctor;
 /// The effective config.
 mod config_view;
 /// The maintainer's commands.
+#[cfg(feature = "maintainer")]
 mod maintain;
 /// Completions and the manual page.
+#[cfg(feature = "maintainer")]
 mod paper;
 /// From a command to what does it.
 mod run;

@@ -1,8 +1,14 @@
 //! From a command to what does it.
 
-use super::args::{Cli, Command, Config, DemoPart, Notify, Serve};
+use super::args::{Cli, Command, Config, Globals, Maintain, Notify};
+#[cfg(feature = "maintainer")]
+use super::args::{DemoPart, Serve};
 use super::voice::Voice;
-use super::{auto, board, change, config_view, doctor, look, maintain, paper, records, request, serve};
+use super::{auto, change, config_view, doctor, look, records, request, serve};
+#[cfg(feature = "maintainer")]
+use super::{board, maintain, paper};
+#[cfg(not(feature = "maintainer"))]
+use crate::error::Error;
 use crate::error::Result;
 
 /// Runs the command; gives the exit code.
@@ -31,7 +37,16 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
         Command::Fetcher { dropped } => crate::apart::serve(*dropped),
         Command::Serve(asked) => serve::run(globals, voice, asked),
         Command::Token { new } => serve::token(globals, voice, *new),
-        Command::Demo(demo) => match &demo.part {
+        Command::Maintain(asked) => maintainer(globals, voice, asked),
+        Command::Config { what: Config::Check } => config_view::check(globals, voice),
+    }
+}
+
+/// The commands of the maintainer's build.
+#[cfg(feature = "maintainer")]
+fn maintainer(globals: &Globals, voice: &Voice, asked: &Maintain) -> Result<u8> {
+    match asked {
+        Maintain::Demo(demo) => match &demo.part {
             None => crate::demo::run(crate::demo::Options { dir: demo.dir.clone(), tour: demo.tour, stay: demo.stay, exe: None }),
             Some(DemoPart::Control { verb, unit }) => crate::demo::control(board::layout(globals)?.root(), verb, unit),
             Some(DemoPart::Api) => {
@@ -40,14 +55,25 @@ pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
             }
             Some(DemoPart::Dashboard) => crate::demo::dashboard(board::layout(globals)?.root()),
         },
-        Command::Pack(asked) => maintain::pack_release(voice, asked),
-        Command::Keygen(asked) => maintain::make_key(voice, asked),
-        Command::Sign(asked) => maintain::sign_release(voice, asked),
-        Command::VerifyRelease(asked) => maintain::verify_release(voice, asked),
-        Command::CheckExpiry(asked) => maintain::check_expiry(voice, asked),
-        Command::Rotate(asked) => maintain::rotate(voice, asked),
-        Command::Completions { shell } => paper::completions(*shell),
-        Command::Man => paper::manual(),
-        Command::Config { what: Config::Check } => config_view::check(globals, voice),
+        Maintain::Pack(asked) => maintain::pack_release(voice, asked),
+        Maintain::Keygen(asked) => maintain::make_key(voice, asked),
+        Maintain::Sign(asked) => maintain::sign_release(voice, asked),
+        Maintain::VerifyRelease(asked) => maintain::verify_release(voice, asked),
+        Maintain::CheckExpiry(asked) => maintain::check_expiry(voice, asked),
+        Maintain::Rotate(asked) => maintain::rotate(voice, asked),
+        Maintain::Completions { shell } => paper::completions(*shell),
+        Maintain::Man => paper::manual(),
     }
+}
+
+/// A board's build says where they are.
+#[cfg(not(feature = "maintainer"))]
+fn maintainer(_: &Globals, _: &Voice, asked: &Maintain) -> Result<u8> {
+    let hint = match asked.name {
+        "completions" | "man" => {
+            "the packages bring completions and the manual page; the maintainer's build can make them: `cargo install --path .` in its source"
+        }
+        _ => "use the maintainer's build, on another machine: `cargo install --path .` in the source of pikit-updater",
+    };
+    Err(Error::usage(format!("`{}` is not in this program, which was built for boards", asked.name)).hint(hint))
 }

@@ -7,8 +7,6 @@ use super::signature::{self, PublicKey, Signed};
 
 /// Most keys in one set.
 pub const KEYS_MAX: usize = 32;
-/// Where the key itself begins in what a public key's line decodes to: after the algorithm and the number.
-const NUMBER_END: usize = 10;
 
 /// A set of keys with its threshold. It cannot be empty, and it can always be met.
 #[derive(Debug, Clone)]
@@ -26,7 +24,7 @@ impl KeySet {
     pub fn new(version: u64, keys: Vec<PublicKey>, threshold: usize) -> Result<Self, String> {
         let mut seen = BTreeSet::new();
         // a number proves nothing: a set that names one key under two of them would let its holder sign for two
-        let keys: Vec<PublicKey> = keys.into_iter().filter(|key| seen.insert(curve_point(key))).collect();
+        let keys: Vec<PublicKey> = keys.into_iter().filter(|key| seen.insert(key.point().to_vec())).collect();
         match (version, keys.len(), threshold) {
             (0, ..) => Err("a set of keys has version 0; they begin with 1".into()),
             (_, 0, _) => Err("a set of keys has no key".into()),
@@ -67,8 +65,8 @@ impl KeySet {
     }
     /// The same keys in any order, and as many of them needed.
     pub fn same(&self, other: &KeySet) -> bool {
-        let points = |set: &KeySet| set.keys.iter().map(curve_point).collect::<BTreeSet<_>>();
-        self.threshold == other.threshold && points(self) == points(other)
+        let points = |keys: &[PublicKey]| keys.iter().map(|key| key.point().to_vec()).collect::<BTreeSet<_>>();
+        self.threshold == other.threshold && points(&self.keys) == points(&other.keys)
     }
     /// The signatures of these bytes by as many of the keys as it takes.
     ///
@@ -92,12 +90,6 @@ impl KeySet {
         self.version = version;
         self
     }
-}
-
-/// The key without its number.
-fn curve_point(key: &PublicKey) -> Vec<u8> {
-    let bytes = minisign::PublicKey::from_base64(key.line()).map(|key| key.to_bytes()).unwrap_or_default();
-    bytes.get(NUMBER_END..).unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use minisign_verify as verifying;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ const SIGNATURES_MAX: usize = 32;
 const LINES: usize = 4;
 /// Longest comment that is shown, characters.
 const COMMENT_MAX: usize = 200;
+/// What the line of a public key decodes to: the algorithm, the number, the key itself.
+const KEY_BYTES: usize = 42;
+const ALGORITHM_BYTES: usize = 2;
 
 /// The number that a key and its signatures carry; written as minisign prints it. It tells keys apart for people and proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +64,7 @@ impl<'de> Deserialize<'de> for KeyId {
 pub struct PublicKey {
     id: KeyId,
     line: String,
+    point: Vec<u8>,
     key: verifying::PublicKey,
 }
 
@@ -83,11 +89,10 @@ impl PublicKey {
             return Err("it holds more than one key".into());
         }
         let wrong = || format!("{:?} is not a minisign public key (a line of 56 characters that begins with RW)", shown(line));
-        let bytes = minisign::PublicKey::from_base64(line).map_err(|_| wrong())?;
+        let bytes: [u8; KEY_BYTES] = STANDARD.decode(line).ok().and_then(|b| b.try_into().ok()).ok_or_else(wrong)?;
         let key = verifying::PublicKey::from_base64(line).map_err(|_| wrong())?;
-        let id = bytes.keynum().try_into().map(u64::from_le_bytes).map_err(|_| wrong())?;
-        // what decodes to the same key is the same key: base64 has spare bits
-        Ok(PublicKey { id: KeyId(id), line: bytes.to_base64(), key })
+        let (number, point) = bytes[ALGORITHM_BYTES..].split_first_chunk().ok_or_else(wrong)?;
+        Ok(PublicKey { id: KeyId::from_bytes(*number), line: STANDARD.encode(bytes), point: point.to_vec(), key })
     }
     /// Its number.
     pub fn id(&self) -> KeyId {
@@ -96,6 +101,10 @@ impl PublicKey {
     /// The line that is the key.
     pub fn line(&self) -> &str {
         &self.line
+    }
+    /// The key without its number.
+    pub(super) fn point(&self) -> &[u8] {
+        &self.point
     }
 }
 
