@@ -8,6 +8,7 @@ pub mod board;
 pub mod maintainer;
 pub mod mounts;
 pub mod noise;
+pub mod pages;
 pub mod pulse;
 pub mod release;
 pub mod rusage;
