@@ -7,7 +7,7 @@ use std::fs;
 use crate::or_skip;
 use crate::shell::Shell;
 use crate::support::board::Board;
-use crate::support::pages::{read, under};
+use crate::support::pages::{read, sections, under};
 use crate::support::strace::{self, Fault};
 use crate::support::tree::Tree;
 
@@ -110,23 +110,29 @@ fn take_the_old_side(shell: &Shell, seen: &Seen) {
     }
 }
 
+/// Where the page's table sends whoever sees this.
+fn row(seen: &Seen) -> String {
+    let page = read(PAGE);
+    let (_, section) = sections(&page).into_iter().find(|(heading, _)| heading == "Is an update in flight?").unwrap();
+    let phase = format!("`{}`", seen.phase);
+    let carried = format!("\"carried\":{}", seen.carried);
+    let fits = |line: &&str| line.starts_with('|') && line.contains(&phase) && (!line.contains("\"carried\"") || line.contains(&carried));
+    section.lines().find(fits).unwrap_or_else(|| panic!("the page has no row for {seen:?}")).to_owned()
+}
+
 /// What a person does who reads the table. Says whether the old release is to be there afterwards.
 fn settle(shell: &Shell) -> Option<(bool, String)> {
     let seen = look(shell)?;
-    let old = match (seen.phase.as_str(), seen.carried) {
-        ("preparing", _) | ("rolling-back", true) => true,
-        ("switching" | "trial", _) | ("rolling-back", false) => {
-            take_the_old_side(shell, &seen);
-            true
-        }
-        ("confirming", _) => false,
-        other => panic!("the page has no row for {other:?}"),
-    };
+    let row = row(&seen);
+    if row.contains("(#which-tree-is-live)") {
+        take_the_old_side(shell, &seen);
+    }
     shell.types(&block("End it", 0));
-    if !old {
+    let new = row.contains("(#it-was-confirming)");
+    if new {
         shell.types(&block("It was confirming", 0));
     }
-    Some((old, format!("{} {}", seen.phase, seen.carried)))
+    Some((!new, format!("{} {}", seen.phase, seen.carried)))
 }
 
 /// The page's last look, and the program's own, once it is back.
