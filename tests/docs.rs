@@ -6,6 +6,8 @@
 mod by_hand;
 #[path = "docs/examples.rs"]
 mod examples;
+#[path = "docs/keys.rs"]
+mod keys;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/migrate.rs"]
