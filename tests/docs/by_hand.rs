@@ -70,6 +70,8 @@ fn block(heading: &str, n: usize) -> String {
 struct Seen {
     phase: String,
     carried: bool,
+    /// One of the paths goes file by file.
+    per_file: bool,
     paths: Vec<(String, String)>,
 }
 
@@ -83,6 +85,7 @@ fn look(shell: &Shell) -> Option<Seen> {
             "carried" => seen.carried = value(line) == "true",
             // the journal also says, above, which version it is to
             "to" if value(line).contains('/') => seen.paths.push((value(line), String::new())),
+            "way" if value(line) == "per-file" => seen.per_file = true,
             "after" => seen.paths.last_mut().unwrap().1 = value(line),
             _ => {}
         }
@@ -124,10 +127,16 @@ fn row(seen: &Seen) -> String {
 fn settle(shell: &Shell) -> Option<(bool, String)> {
     let seen = look(shell)?;
     let row = row(&seen);
-    if row.contains("(#which-tree-is-live)") {
+    let choose = row.contains("(#which-tree-is-live)");
+    if choose && !seen.per_file {
         take_the_old_side(shell, &seen);
     }
     shell.types(&block("End it", 0));
+    if choose && seen.per_file {
+        for text in under(&read(PAGE), "Back to the version before", "sh") {
+            shell.types(&text);
+        }
+    }
     let new = row.contains("(#it-was-confirming)");
     if new {
         shell.types(&block("It was confirming", 0));
@@ -150,9 +159,15 @@ fn is_right(shell: &Shell, files: &[(&str, &str)]) {
 }
 
 /// Kills `apply` at every third call that changes a file, and settles it by the page.
-fn killed_anywhere(files: &'static [(&'static str, &'static str)]) -> BTreeMap<String, usize> {
+fn killed_anywhere(files: &'static [(&'static str, &'static str)], per_file: bool) -> BTreeMap<String, usize> {
     let words = ["apply", "-y"];
-    let start = board();
+    let mut start = board();
+    if per_file {
+        // what is mounted cannot be exchanged
+        let web = start.path("var/www/pikit-web").display().to_string();
+        let script = format!("mount --bind {web} {web} && exec \"$@\"");
+        start.before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script.as_str(), "sh"].map(str::to_owned).to_vec();
+    }
     start.release("1.4.0", files);
     let (_, calls) = strace::list(&start.copy("by-hand-list"), &words);
     let mut met = BTreeMap::new();
@@ -175,7 +190,7 @@ fn killed_anywhere(files: &'static [(&'static str, &'static str)]) -> BTreeMap<S
 #[test]
 fn by_hand_a_board_comes_back_wherever_an_update_was_killed() {
     or_skip!();
-    let met = killed_anywhere(NEW);
+    let met = killed_anywhere(NEW, false);
     println!("rows of the page that were needed: {met:?}");
     for row in ["preparing false", "switching false", "trial false", "confirming false"] {
         assert!(met.contains_key(row), "{row} was never met: {met:?}");
@@ -185,9 +200,17 @@ fn by_hand_a_board_comes_back_wherever_an_update_was_killed() {
 #[test]
 fn by_hand_a_board_comes_back_wherever_a_sick_update_was_killed() {
     or_skip!();
-    let met = killed_anywhere(SICK);
+    let met = killed_anywhere(SICK, false);
     println!("rows of the page that were needed: {met:?}");
     assert!(met.contains_key("rolling-back false") && met.contains_key("rolling-back true"), "{met:?}");
+}
+
+#[test]
+fn by_hand_a_board_comes_back_wherever_an_update_file_by_file_was_killed() {
+    or_skip!();
+    let met = killed_anywhere(NEW, true);
+    println!("rows of the page that were needed: {met:?}");
+    assert!(met.contains_key("switching false") && met.contains_key("trial false"), "{met:?}");
 }
 
 #[test]
@@ -204,8 +227,9 @@ fn by_hand_the_version_before_comes_back_from_its_backup() {
     let shown = shell.types(&blocks[0]);
     assert!(shown.contains("manifest.json") && shown.contains("backup.json") && shown.contains("files/pikit-web/gone.js"), "{shown}");
     shell.types(&blocks[1]);
-    assert_eq!(shell.types(&blocks[2]), "pikit-web/more.js\n", "what only the newer version has");
-    shell.types(&blocks[3]);
+    shell.types(&blocks[2]);
+    assert_eq!(shell.types(&blocks[3]), "pikit-web/more.js\n", "what only the newer version has");
+    shell.types(&blocks[4]);
     is_right(&shell, OLD);
     assert_eq!(shell.board.text("etc/pikit/version"), "1.3.0\n");
     assert!(shell.board.ok(&["status"]).out.contains("1.3.0"));
