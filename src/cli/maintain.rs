@@ -1,8 +1,14 @@
-//! The maintainer's commands: keygen, sign, verify-release, check-expiry, rotate, and pack.
+//! The maintainer's commands: keygen, sign, verify-release, check-expiry, rotate, and pack; publish and lint in files of their own.
+
+mod lint;
+mod publish;
 
 use std::ffi::OsString;
 
 use serde_json::json;
+
+pub use lint::lint_release;
+pub use publish::publish_release;
 
 use super::args::{CheckExpiry, Keygen, Keys, Pack, Rotate, Sign, VerifyRelease};
 use super::voice::{Tone, Voice, clean, clean_lines, json_line, with_ok};
@@ -10,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::publish::Before;
 use crate::publish::examine::{self, Level};
 use crate::publish::key::Signer;
+use crate::publish::reach::Reach;
 use crate::publish::recipe::{self, Overrides};
 use crate::publish::secret::{self, Place};
 use crate::publish::sign::{self, Wanted};
@@ -28,12 +35,8 @@ const PASSPHRASE_VARIABLE: &str = "PIKIT_PASSPHRASE";
 /// # Errors
 /// See [`pack::pack`].
 pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
-    let overrides = Overrides {
-        version: asked.version.clone(),
-        channel: asked.channel.clone(),
-        released: asked.released.as_deref().map(|d| recipe::time("--released", d)).transpose().map_err(Error::usage)?,
-        source_date: recipe::source_date_epoch()?,
-    };
+    let overrides = overrides(asked.version.as_ref(), asked.channel.as_deref(), asked.released.as_deref())?;
+    lint::before_packing(voice, &asked.recipe, &overrides, asked.out.as_deref())?;
     let before = Before { previous: asked.previous.clone(), patch_from: asked.patch_from.clone() };
     let packed = pack::pack(&asked.recipe, &overrides, &before, asked.out.as_deref())?;
     let mut out = format!(
@@ -48,10 +51,28 @@ pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
     for asset in &packed.assets {
         out.push_str(&format!("  {}  {}  {}\n", packed.dir.join(&asset.name).display(), bytes(asset.size), asset.sha256));
     }
-    if !packed.reaches.is_empty() {
+    out.push_str(&reaches(&packed.reaches));
+    told(voice, true, &packed, &out);
+    Ok(0)
+}
+
+/// What the command line says in place of the recipe.
+fn overrides(version: Option<&semver::Version>, channel: Option<&str>, released: Option<&str>) -> Result<Overrides> {
+    Ok(Overrides {
+        version: version.cloned(),
+        channel: channel.map(str::to_owned),
+        released: released.map(|d| recipe::time("--released", d)).transpose().map_err(Error::usage)?,
+        source_date: recipe::source_date_epoch()?,
+    })
+}
+
+/// What devices will fetch, a line for each earlier release.
+fn reaches(reaches: &[Reach]) -> String {
+    let mut out = String::new();
+    if !reaches.is_empty() {
         out.push_str("what devices will fetch\n  from          manifest      contents\n");
     }
-    for reach in &packed.reaches {
+    for reach in reaches {
         let contents = match (reach.way, reach.requests) {
             ("nothing", _) => "nothing".into(),
             ("patch", _) => format!("{} as a patch (in blocks {})", bytes(reach.bytes), bytes(reach.blocks_bytes)),
@@ -59,8 +80,7 @@ pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
         };
         out.push_str(&format!("  {:<12}  {:<12}  {contents}\n", reach.from.to_string(), bytes(reach.manifest_bytes)));
     }
-    told(voice, true, &packed, &out);
-    Ok(0)
+    out
 }
 
 /// `keygen`.

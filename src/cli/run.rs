@@ -56,6 +56,8 @@ fn maintainer(globals: &Globals, voice: &Voice, asked: &Maintain) -> Result<u8> 
             Some(DemoPart::Dashboard) => crate::demo::dashboard(board::layout(globals)?.root()),
         },
         Maintain::Pack(asked) => maintain::pack_release(voice, asked),
+        Maintain::Publish(asked) => maintain::publish_release(voice, asked),
+        Maintain::Lint(asked) => maintain::lint_release(globals, voice, asked),
         Maintain::Keygen(asked) => maintain::make_key(voice, asked),
         Maintain::Sign(asked) => maintain::sign_release(voice, asked),
         Maintain::VerifyRelease(asked) => maintain::verify_release(voice, asked),

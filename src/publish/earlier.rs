@@ -57,7 +57,11 @@ impl Earlier {
     }
 }
 
-fn folders(place: &Path) -> Result<Vec<PathBuf>> {
+/// The releases that a place holds: itself, or each folder in it that is one.
+///
+/// # Errors
+/// There is none.
+pub fn folders(place: &Path) -> Result<Vec<PathBuf>> {
     if !place.is_dir() || place.join(manifest::NAME).is_file() {
         return Ok(vec![place.to_owned()]);
     }

@@ -8,6 +8,8 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 use super::glob::Pattern;
+use super::lint::WrittenLimits;
+use super::online::WrittenTarget;
 use super::{notes, trust_file};
 use crate::error::{Doing, Error, Result};
 use crate::release::earlier::Earlier;
@@ -106,6 +108,11 @@ struct Written {
     requires: WrittenRequires,
     #[serde(default)]
     bundle: WrittenBundle,
+    /// Read by `publish`, from the same file; here only so that a typo in it is found whatever is done.
+    #[serde(default, rename = "publish")]
+    _publish: WrittenTarget,
+    #[serde(default, rename = "lint")]
+    _lint: WrittenLimits,
 }
 
 #[derive(Deserialize)]

@@ -93,6 +93,11 @@ impl Answer {
     pub fn status(status: u16) -> Self {
         Answer { status, headers: Vec::new(), body: Vec::new(), fault: Fault::None, etag: false }
     }
+    /// The same with another status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
     /// What a Wi-Fi's login page looks like.
     pub fn page() -> Self {
         let body = b"<!DOCTYPE html><html><body>Please log in to the Wi-Fi</body></html>".to_vec();
@@ -337,10 +342,12 @@ impl Gitea {
     }
 }
 
-trait Line: Read + Write {}
+/// A connection.
+pub trait Line: Read + Write {}
 impl<T: Read + Write> Line for T {}
 
-fn read_request(line: &mut Box<dyn Line>, buffer: &mut Vec<u8>) -> Option<Request> {
+/// The head of the next request; what came behind it stays in the buffer.
+pub fn read_request(line: &mut Box<dyn Line>, buffer: &mut Vec<u8>) -> Option<Request> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
             break at;
@@ -367,7 +374,7 @@ fn read_request(line: &mut Box<dyn Line>, buffer: &mut Vec<u8>) -> Option<Reques
 
 impl Answer {
     /// Writes the answer; `true`: the connection may go on.
-    fn send(&self, request: &Request, line: &mut Box<dyn Line>) -> std::io::Result<bool> {
+    pub fn send(&self, request: &Request, line: &mut Box<dyn Line>) -> std::io::Result<bool> {
         match self.fault {
             Fault::Garbage => {
                 line.write_all(b"\x00\x01SSH-2.0-OpenSSH_9.2\r\n\x7f\x00\r\n\r\n")?;

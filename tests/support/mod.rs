@@ -5,9 +5,11 @@
 
 pub mod liar;
 pub mod board;
+pub mod gitea;
 pub mod maintainer;
 pub mod mounts;
 pub mod noise;
+pub mod openapi;
 pub mod pages;
 pub mod pulse;
 pub mod release;

@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand};
 
 /// What the maintainer's build has and this one has not.
-pub const NAMES: [&str; 9] = ["demo", "pack", "keygen", "sign", "verify-release", "check-expiry", "rotate", "completions", "man"];
+pub const NAMES: [&str; 11] = ["demo", "pack", "publish", "lint", "keygen", "sign", "verify-release", "check-expiry", "rotate", "completions", "man"];
 
 /// A command of the maintainer's build, with whatever was typed after it.
 #[derive(Debug)]

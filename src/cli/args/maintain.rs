@@ -1,4 +1,6 @@
-//! What a maintainer can type: `pack`, `keygen`, `sign`, `verify-release`, `check-expiry`, `rotate`.
+//! What a maintainer can type: `pack`, `lint`, `keygen`, `sign`, `verify-release`, `check-expiry`, `rotate`, `publish`.
+
+mod online;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,6 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use semver::Version;
+
+pub use online::{Lint, Publish};
 
 use crate::release::manifest::version;
 

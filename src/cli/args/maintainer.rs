@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{CheckExpiry, Demo, Keygen, Pack, Rotate, Sign, VerifyRelease};
+use super::{CheckExpiry, Demo, Keygen, Lint, Pack, Publish, Rotate, Sign, VerifyRelease};
 
 /// The commands of feature `maintainer`.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,10 @@ pub enum Maintain {
     Demo(Demo),
     /// Make a release out of a folder, as release.toml says
     Pack(Pack),
+    /// Put a release on a Gitea or Forgejo server: packed, signed, whole, and looked at
+    Publish(Publish),
+    /// What in a release would hurt devices
+    Lint(Lint),
     /// Make a pair of keys to sign releases with
     Keygen(Keygen),
     /// Sign a release, or a change of the keys
