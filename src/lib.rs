@@ -44,6 +44,8 @@ pub mod update;
 pub mod daily;
 /// Telling somebody else what happened.
 pub mod notify;
+/// First contact: from answers to a config, and what lies there already.
+pub mod setup;
 /// The maintainer's side: a recipe and a folder become a release.
 #[cfg(feature = "maintainer")]
 pub mod publish;

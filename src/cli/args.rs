@@ -9,6 +9,7 @@ mod elsewhere;
 mod maintain;
 #[cfg(feature = "maintainer")]
 mod maintainer;
+mod setup;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ pub use elsewhere::Elsewhere as Maintain;
 pub use maintain::{CheckExpiry, Keygen, Keys, Lint, Pack, Publish, Rotate, Sign, VerifyRelease};
 #[cfg(feature = "maintainer")]
 pub use maintainer::{Maintain, Shell};
+pub use setup::Setup;
 
 use crate::release::{Digest, manifest::version};
 
@@ -92,6 +94,8 @@ pub enum When {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell it about your dashboard: asks, checks each answer, writes the config
+    Setup(Box<Setup>),
     /// What is installed, what is offered, how the last update went
     #[command(before_help = "Examples:
   pikit-updater status

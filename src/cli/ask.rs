@@ -16,7 +16,7 @@ pub fn consent(voice: &Voice, clock: &dyn Clock, question: &str, yes: bool) -> R
     if yes {
         return Ok(());
     }
-    if voice.no_input || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !somebody(voice) {
         return Err(
             Error::new(Code::Usage, "there is nobody to ask, and this would change the device").hint("-y answers yes; --dry-run shows what would be done")
         );
@@ -34,6 +34,29 @@ pub fn consent(voice: &Voice, clock: &dyn Clock, question: &str, yes: bool) -> R
                 let _ = writeln!(stderr);
                 return Err(declined());
             }
+        }
+    }
+}
+
+/// Whether there is somebody to ask.
+pub fn somebody(voice: &Voice) -> bool {
+    !voice.no_input && io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a line; an empty one is what stands in brackets.
+///
+/// # Errors
+/// Cancelled: the terminal is gone, or a signal came.
+pub fn line(voice: &Voice, clock: &dyn Clock, question: &str, usual: &str) -> Result<String> {
+    let mut stderr = io::stderr().lock();
+    let brackets = if usual.is_empty() { String::new() } else { format!(" [{usual}]") };
+    let _ = write!(stderr, "{}{brackets}: ", voice.paint_err(question, Tone::Strong)).and_then(|()| stderr.flush());
+    match answer(clock)?.map(|line| line.trim().to_owned()) {
+        Some(line) if line.is_empty() => Ok(usual.to_owned()),
+        Some(line) => Ok(line),
+        None => {
+            let _ = writeln!(stderr);
+            Err(declined())
         }
     }
 }

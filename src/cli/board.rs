@@ -46,10 +46,13 @@ impl Board {
         Ok(Board { clock, ..board })
     }
     fn with(globals: &Globals, clock: RealClock) -> Result<Self> {
-        let settings = settings(globals)?;
+        Ok(Board::of(settings(globals)?, clock, globals.transaction.clone()))
+    }
+    /// A board with these settings.
+    pub fn of(settings: Settings, clock: RealClock, id: Option<String>) -> Self {
         // a managed path itself is no anchor: nothing may follow a link there either
         let anchors = settings.managed.iter().map(|m| m.parent().to_owned()).collect();
-        Ok(Board { settings, disk: RealDisk::new(anchors), clock, id: globals.transaction.clone() })
+        Board { settings, disk: RealDisk::new(anchors), clock, id }
     }
     /// The doors.
     pub fn world(&self) -> World<'_> {
@@ -101,18 +104,25 @@ pub fn settings(globals: &Globals) -> Result<Settings> {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::usage(format!("there is no config at {}", path.display()))
-                .hint("copy the example from docs/configure.md there, or say where it is with --config"));
+                .hint("`sudo pikit-updater setup` writes one; or say where it is with --config"));
         }
         Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(Error::usage(format!("{} is not UTF-8", path.display()))),
         Err(e) => return Err(e).doing(|| format!("reading {}", path.display())),
     };
-    let mut settings =
-        Settings::parse(&text, &layout).map_err(|e| Error::usage(format!("{}: {e}", path.display())).hint("`pikit-updater config check` looks at it again"))?;
+    effective(&text, &path, &layout).map_err(|e| if e.hint.is_some() { e } else { e.hint("`pikit-updater config check` looks at it again") })
+}
+
+/// The settings that this text makes, its managed paths found; `path` is what messages call it.
+///
+/// # Errors
+/// As for [`settings`].
+pub fn effective(text: &str, path: &Path, layout: &Layout) -> Result<Settings> {
     let wrong = |e: String| Error::usage(format!("{}: {e}", path.display()));
+    let mut settings = Settings::parse(text, layout).map_err(wrong)?;
     for managed in &mut settings.managed {
         managed.to = found(&managed.to, layout.root())?;
     }
-    if own::fetched_is_not_ours(&layout) {
+    if own::fetched_is_not_ours(layout) {
         settings.layout = settings.layout.with_fetched_apart();
     }
     apart(&settings).map_err(wrong)?;

@@ -21,6 +21,12 @@ mod report_view;
 mod status_view;
 /// Backups, history and logs.
 mod records;
+/// First contact: the questions.
+mod interview;
+/// First contact: what follows from the answers.
+mod setup;
+/// How a setup ended, in words.
+mod setup_view;
 /// auto, auto run, notify test.
 mod auto;
 /// apply, rollback, recover and repair.

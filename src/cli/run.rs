@@ -4,7 +4,7 @@ use super::args::{Cli, Command, Config, Globals, Maintain, Notify};
 #[cfg(feature = "maintainer")]
 use super::args::{DemoPart, Serve};
 use super::voice::Voice;
-use super::{auto, change, config_view, doctor, look, records, request, serve};
+use super::{auto, change, config_view, doctor, look, records, request, serve, setup};
 #[cfg(feature = "maintainer")]
 use super::{board, maintain, paper};
 #[cfg(not(feature = "maintainer"))]
@@ -18,6 +18,8 @@ use crate::error::Result;
 pub fn run(cli: &Cli, voice: &Voice) -> Result<u8> {
     let globals = &cli.globals;
     match &cli.command {
+        Command::Setup(asked) if asked.reset_identity => setup::reset_identity(globals, voice, asked.yes),
+        Command::Setup(asked) => setup::run(globals, voice, asked),
         Command::Status => look::status(globals, voice),
         Command::Check { exit_code } => look::check(globals, voice, *exit_code),
         Command::Apply(asked) => change::apply(globals, voice, asked),

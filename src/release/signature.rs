@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use minisign_verify as verifying;
 use serde::{Deserialize, Serialize};
 
+use super::Digest;
+
 /// Largest signature file that is read, bytes.
 pub const SIZE_MAX: u64 = 64 << 10;
 /// Most signatures that are looked at.
@@ -105,6 +107,10 @@ impl PublicKey {
     /// The key without its number.
     pub(super) fn point(&self) -> &[u8] {
         &self.point
+    }
+    /// SHA-256 of that line: unlike the number, nobody can make another key that has it.
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of(self.line.as_bytes())
     }
 }
 

@@ -53,6 +53,7 @@ pub struct Belief {
     pub troubles: Vec<String>,
     product: String,
     channel: String,
+    in_folder: Vec<PublicKey>,
     folder: Digest,
     as_saved: Ledger,
 }
@@ -85,6 +86,7 @@ impl Belief {
             troubles,
             product: settings.product.clone(),
             channel: settings.channel.clone(),
+            in_folder,
             folder,
         };
         if !belief.adopted && belief.keys.is_ok() {
@@ -97,6 +99,11 @@ impl Belief {
     /// The keys that count.
     pub fn trusted(&self) -> &[PublicKey] {
         self.keys.as_ref().map_or(&[], KeySet::keys)
+    }
+
+    /// The keys that a person put into the folder.
+    pub fn in_folder(&self) -> &[PublicKey] {
+        &self.in_folder
     }
 
     /// What only keys told that are trusted no more is forgotten.

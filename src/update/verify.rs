@@ -1,6 +1,6 @@
 //! Comparing the live files with the installed manifest, and putting back what drifted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -10,8 +10,8 @@ use super::fetch::From;
 use super::{Trip, check, survey};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
-use crate::plan::{Action, Target};
-use crate::release::{Digest, Manifest, manifest};
+use crate::plan::{Action, Facts, Target, Want};
+use crate::release::{Digest, Manifest, ReleasePath, manifest};
 use crate::source::{Source, Wanted};
 use crate::world::durable;
 
@@ -60,9 +60,14 @@ pub fn verify(trip: &mut Trip) -> Result<Verified> {
         requires: Default::default(),
     };
     let facts = survey::facts(trip, &installed, &target, &BTreeSet::new())?;
-    let mut seen = Verified { version: installed.version.clone(), listed: installed.files.len(), ..Verified::default() };
+    Ok(compare(trip, installed.version.clone(), &installed.files, &facts))
+}
+
+/// What of these files lies there as it should, as far as these facts tell.
+pub fn compare(trip: &Trip, version: Option<semver::Version>, files: &BTreeMap<ReleasePath, Want>, facts: &Facts) -> Verified {
+    let mut seen = Verified { version, listed: files.len(), ..Verified::default() };
     let has_modes = |path| crate::device::managed::place(&trip.settings.managed, path).is_none_or(|(unit, _)| facts.units[unit].has_modes);
-    for (path, want) in &installed.files {
+    for (path, want) in files {
         match facts.files.get(path) {
             Some(found) if survey::matches(want, found, has_modes(path)) => seen.matching += 1,
             Some(_) if want.config => seen.config_edited.push(path.to_string()),
@@ -72,7 +77,7 @@ pub fn verify(trip: &mut Trip) -> Result<Verified> {
             None => seen.missing.push(path.to_string()),
         }
     }
-    Ok(seen)
+    seen
 }
 
 fn nothing_installed() -> Error {
@@ -103,8 +108,7 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     // without the source first: what drifted may lie in a backup, and the network may be the thing that is broken
     let (facts, at_hand) = measure(trip, &installed, &aim(None), None)?;
     let known: BTreeSet<&Digest> = at_hand.digests().collect();
-    let differs =
-        |(path, want): &(&crate::release::ReleasePath, &crate::plan::Want)| !want.config && facts.files.get(*path).is_none_or(|f| f.sha256 != want.sha256);
+    let differs = |(path, want): &(&ReleasePath, &Want)| !want.config && facts.files.get(*path).is_none_or(|f| f.sha256 != want.sha256);
     if target.files.iter().filter(differs).all(|(_, want)| known.contains(&want.sha256)) {
         return apply::bring(trip, aim(None), consent);
     }
