@@ -3,7 +3,7 @@ import os, sys
 from pathlib import Path
 from . import data
 from .client import SWAP, Client, tar
-from .ours import Ours
+from .ours import PROGRAM, Ours
 
 
 class ByHand(Client):
@@ -47,9 +47,9 @@ class Stdlib(ByHand):
 
 
 class Bare(ByHand):
-    """A single pass of gunzip, SHA-256 and write over our own bundle, by the program PIKIT_BARE; no network, no plan, no way back."""
+    """A single pass of gunzip, SHA-256 and write over our own bundle, by benches/bare.rs; no network, no plan, no way back."""
     name, words = 'bare', 'bare loop: gunzip, SHA-256, write'
-    program = os.environ.get('PIKIT_BARE')
+    program = Path(os.environ.get('PIKIT_BARE') or PROGRAM.parent / 'examples/bare').absolute()
 
     def publish(self):
         pass
@@ -58,4 +58,4 @@ class Bare(ByHand):
         return old is None
 
     def install(self, n):
-        return f'"{Path(self.program).absolute()}" {Ours(self.stage).bundle(n)} .; sync -f .'
+        return f'"{self.program}" {Ours(self.stage).bundle(n)} .; sync -f .'

@@ -2,7 +2,7 @@
 //! end may have been taken over: nothing is read beyond its bound, no memory is taken for bytes that have not come, and what does not fit
 //! ends the conversation. There is nothing clever here to be attacked.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 /// Kind and length.
 const HEAD: usize = 5;
@@ -35,12 +35,27 @@ pub enum NoFrame {
 /// # Errors
 /// The other end is gone.
 pub fn write(to: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(payload.len()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a frame of 4 GiB"))?;
-    let mut frame = Vec::with_capacity(HEAD + payload.len());
-    frame.push(kind);
-    frame.extend(length.to_le_bytes());
-    frame.extend(payload);
-    to.write_all(&frame)
+    write_two(to, kind, payload, &[])
+}
+
+/// The same with a payload in two pieces, which nobody has to put together first: most of what is said is contents.
+///
+/// # Errors
+/// The other end is gone.
+pub fn write_two(to: &mut impl Write, kind: u8, first: &[u8], second: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(first.len() + second.len()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a frame of 4 GiB"))?;
+    let [a, b, c, d] = length.to_le_bytes();
+    let head = [kind, a, b, c, d];
+    let mut parts = &mut [&head[..], first, second].map(IoSlice::new)[..];
+    while !parts.is_empty() {
+        match to.write_vectored(parts) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut parts, n),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 /// Reads one frame into `payload`, whose memory is used again. `most` says how long a frame of a kind may be, if it may come at all.
@@ -59,12 +74,15 @@ pub fn read(from: &mut impl Read, payload: &mut Vec<u8>, most: impl Fn(u8) -> Op
     }
     payload.clear();
     // memory is taken as the bytes come, not as they are announced
-    while payload.len() < length {
-        let begin = payload.len();
-        payload.resize(length.min(begin + (64 << 10)), 0);
-        fill(from, &mut payload[begin..])?;
+    match Read::take(&mut *from, length as u64).read_to_end(payload) {
+        Ok(n) if n == length => Ok(kind),
+        Ok(_) => Err(NoFrame::Gone),
+        Err(e) => Err(broken(e)),
     }
-    Ok(kind)
+}
+
+fn broken(e: io::Error) -> NoFrame {
+    if e.kind() == io::ErrorKind::ConnectionReset { NoFrame::Gone } else { NoFrame::Read(e) }
 }
 
 fn fill(from: &mut impl Read, into: &mut [u8]) -> Result<(), NoFrame> {
@@ -74,8 +92,7 @@ fn fill(from: &mut impl Read, into: &mut [u8]) -> Result<(), NoFrame> {
             Ok(0) => return Err(NoFrame::Gone),
             Ok(n) => filled += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Err(NoFrame::Gone),
-            Err(e) => return Err(NoFrame::Read(e)),
+            Err(e) => return Err(broken(e)),
         }
     }
     Ok(())

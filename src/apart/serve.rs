@@ -70,6 +70,10 @@ impl Speaker<'_> {
     fn say(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
         frame::write(&mut self.line, kind as u8, payload)
     }
+    /// Says some bytes of a content.
+    fn give(&mut self, used: u64, bytes: &[u8]) -> io::Result<()> {
+        frame::write_two(&mut self.line, Kind::Bytes as u8, &words::pack_used(used), bytes)
+    }
     /// Waits for an order of one of these kinds.
     fn hear(&mut self, may: &[Kind]) -> Result<Kind, NoFrame> {
         let known = |number| Kind::of(number).filter(|k| may.contains(k));
@@ -175,7 +179,7 @@ impl Unpacked for Sending<'_, '_> {
                 Ok(0) => return Err(Error::verification(format!("the bundle is damaged in {}: it is cut off there", head.path))),
                 Ok(n) => {
                     left -= n as u64;
-                    speaker.say(Kind::Bytes, &words::pack_bytes(used.get(), &buffer[..n])).map_err(cut)?;
+                    speaker.give(used.get(), &buffer[..n]).map_err(cut)?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(read_error(e, || "reading the bundle".into())),
@@ -187,18 +191,16 @@ impl Unpacked for Sending<'_, '_> {
 
 /// Sends what a patch makes, and asks the other end for what it is made of.
 impl Made for Sending<'_, '_> {
-    fn earlier(&mut self, stretch: &Stretch) -> Result<Vec<u8>> {
+    fn earlier(&mut self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut speaker = self.0.borrow_mut();
         speaker.say(Kind::Lacks, &patch_words::pack_lacks(stretch)).map_err(cut)?;
-        let mut bytes = Vec::with_capacity(stretch.length as usize);
-        while bytes.len() < stretch.length as usize {
+        let mut left = stretch.length as usize;
+        while left > 0 {
             speaker.hear(&[Kind::Earlier]).map_err(cut)?;
-            if speaker.payload.is_empty() {
-                return Err(cut(()));
-            }
-            bytes.extend_from_slice(&speaker.payload);
+            left = Some(speaker.payload.len()).filter(|n| *n > 0).and_then(|n| left.checked_sub(n)).ok_or_else(|| cut(()))?;
+            to(&speaker.payload)?;
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn file(&mut self, index: u32, size: u64, used: u64) -> Result<()> {
@@ -207,6 +209,6 @@ impl Made for Sending<'_, '_> {
 
     fn bytes(&mut self, bytes: &[u8], used: u64) -> Result<()> {
         let mut speaker = self.0.borrow_mut();
-        bytes.chunks(CHUNK).try_for_each(|chunk| speaker.say(Kind::Bytes, &words::pack_bytes(used, chunk))).map_err(cut)
+        bytes.chunks(CHUNK).try_for_each(|chunk| speaker.give(used, chunk)).map_err(cut)
     }
 }

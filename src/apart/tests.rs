@@ -184,7 +184,7 @@ fn entry(path: &str, size: u64) -> Answer {
 }
 
 fn some(bytes: &[u8]) -> Answer {
-    (Kind::Bytes, words::pack_bytes(2, bytes))
+    (Kind::Bytes, [&words::pack_used(2), bytes].concat())
 }
 
 fn end(used: u64) -> Answer {
@@ -242,7 +242,7 @@ fn what_a_patch_makes_is_what_was_asked_for_or_nothing() {
     let making = Making { files: &manifest.files, wanted, here: Bits::default(), earlier: &Kept };
     let made = |index, size| (Kind::Made, patch_words::pack_made(index, size, 0));
     let lacks = |file| (Kind::Lacks, patch_words::pack_lacks(&Stretch { file, offset: 0, length: 7 }));
-    let bytes = |b: &[u8]| (Kind::Bytes, words::pack_bytes(1, b));
+    let bytes = |b: &[u8]| (Kind::Bytes, [&words::pack_used(1), b].concat());
     let end = || (Kind::End, 9u64.to_le_bytes().to_vec());
     let all = |answers: Vec<Answer>| {
         let mut taker = Taker::default();

@@ -19,7 +19,7 @@ pub(super) const SHORT: usize = 8 << 10;
 /// Sentences about releases that were passed over, at most.
 const NOTES_MAX: usize = 128;
 /// Bytes of contents in one frame.
-pub const CHUNK: usize = 32 << 10;
+pub const CHUNK: usize = 64 << 10;
 /// Bytes of a frame around its longest field.
 const AROUND: usize = 64 << 10;
 const MANIFEST: usize = manifest::SIZE_MAX as usize;
@@ -122,9 +122,9 @@ pub(super) fn size(p: &mut Unpack) -> Result<u64, Lie> {
     p.number().and_then(|n| if n <= 1 << 50 { Ok(n) } else { Err(Lie("a size is beyond belief")) })
 }
 
-/// Some bytes of a content, and how many compressed ones were used so far.
-pub fn pack_bytes(used: u64, bytes: &[u8]) -> Vec<u8> {
-    [&used.to_le_bytes(), bytes].concat()
+/// What stands before some bytes of a content: how many compressed ones were used so far.
+pub fn pack_used(used: u64) -> [u8; 8] {
+    used.to_le_bytes()
 }
 
 /// The compressed bytes used so far, and the content if it may be that long.

@@ -11,7 +11,8 @@ use super::similar::{Anchors, Likeness};
 use super::squeeze;
 use super::tree::Entry;
 use crate::error::{Doing, Error, Result};
-use crate::release::patch::{self, PIECE_MAX, Piece, Stretch, Unpacker};
+use crate::release::frames::Unpacker;
+use crate::release::patch::{self, PIECE_MAX, Piece, Stretch};
 use crate::release::{Digest, Manifest, bundle};
 
 /// Something to be made: its index in the new list, and its content.
@@ -135,7 +136,7 @@ fn pieces(target: &Target, before: &Contents, anchors: &Anchors) -> std::io::Res
         let (against, frame) = smallest(plain, &target.hints, anchors)?;
         let stretch = against.map_or(&[][..], |like| anchors.bytes(&like));
         // what a device could not undo must not be published
-        let same = unpacker.unpack(&frame, stretch.to_vec(), plain.len()).is_ok_and(|out| out == plain);
+        let same = unpacker.unpack(&frame, stretch, plain.len()).is_ok_and(|out| out == plain);
         if !same {
             return Err(std::io::Error::other("what was compressed does not unpack to the same bytes"));
         }
@@ -180,7 +181,7 @@ mod tests {
                 let content = &old.iter().find(|(file, _)| *file == a.file).unwrap().1;
                 content[a.offset as usize..][..a.length as usize].to_vec()
             });
-            files.entry(piece.file).or_default().extend(unpacker.unpack(frame, stretch, piece.plain as usize).unwrap());
+            files.entry(piece.file).or_default().extend(unpacker.unpack(frame, &stretch, piece.plain as usize).unwrap());
         }
         assert!(rest.is_empty());
         files
@@ -232,8 +233,8 @@ mod tests {
             for piece in index {
                 let Some((frame, after)) = rest.split_at_checked(piece.packed as usize) else { break };
                 rest = after;
-                let stretch = piece.against.map(|a| before.all[0].1.iter().skip(a.offset as usize).take(a.length as usize).copied().collect());
-                if let Ok(plain) = unpacker.unpack(frame, stretch.unwrap_or_default(), piece.plain as usize) {
+                let stretch: Option<Vec<u8>> = piece.against.map(|a| before.all[0].1.iter().skip(a.offset as usize).take(a.length as usize).copied().collect());
+                if let Ok(plain) = unpacker.unpack(frame, &stretch.unwrap_or_default(), piece.plain as usize) {
                     assert_eq!(plain.len(), piece.plain as usize);
                 }
             }

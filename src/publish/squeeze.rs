@@ -42,7 +42,7 @@ fn window(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::release::patch::Unpacker;
+    use crate::release::frames::Unpacker;
 
     #[test]
     fn what_was_squeezed_against_something_comes_out_again() {
@@ -64,15 +64,15 @@ mod tests {
             let new = &new[..new.len().min(1 << 20)];
             let packed = frame(new, &old).unwrap();
             assert!(packed.len() <= (head + tail) * 1001 / 1000 + 200, "{} {head} {tail}", packed.len());
-            assert!(unpacker.unpack(&packed, old.clone(), new.len()).unwrap() == new);
+            assert!(unpacker.unpack(&packed, &old, new.len()).unwrap() == new);
             // against something else it is nothing
             if old.len() > 100 {
-                assert!(unpacker.unpack(&packed, noise(old.len()), new.len()).is_ok_and(|out| out != new));
-                assert!(unpacker.unpack(&packed[..packed.len() - 1], old.clone(), new.len()).is_err());
-                assert!(unpacker.unpack(&packed, old, new.len() - 1).is_err());
+                assert!(unpacker.unpack(&packed, &noise(old.len()), new.len()).is_ok_and(|out| out != new));
+                assert!(unpacker.unpack(&packed[..packed.len() - 1], &old, new.len()).is_err());
+                assert!(unpacker.unpack(&packed, &old, new.len() - 1).is_err());
             }
         }
         // a frame by itself, also after others
-        assert!(unpacker.unpack(&frame(b"small", b"").unwrap(), Vec::new(), 5).unwrap() == b"small");
+        assert!(unpacker.unpack(&frame(b"small", b"").unwrap(), &[], 5).unwrap() == b"small");
     }
 }

@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod digest;
 pub mod earlier;
 pub mod elf;
+pub mod frames;
 mod header;
 mod info;
 pub mod keys;

@@ -12,10 +12,9 @@
 //!
 //! Nothing here is believed: a file counts as arrived when its digest is the manifest's, as with everything else.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
-use ruzstd::decoding::{BlockDecodingStrategy, Dictionary, FrameDecoder};
-
+use super::frames::Unpacker;
 use super::manifest::FILES_MAX;
 
 /// Most bytes of a file that one piece makes.
@@ -137,7 +136,7 @@ pub fn read_index(from: &mut impl Read) -> std::io::Result<Vec<Piece>> {
     let packed = packed.ok_or_else(|| broken("its index is too long"))?;
     let mut bytes = Vec::new();
     from.take(packed as u64).read_to_end(&mut bytes)?;
-    let plain = Unpacker::default().unpack(&bytes, Vec::new(), plain).map_err(|e| broken(e.0))?;
+    let plain = Unpacker::default().unpack(&bytes, &[], plain).map_err(|e| broken(e.0))?;
     pieces(&plain).map_err(|e| broken(e.0))
 }
 
@@ -168,63 +167,4 @@ fn pieces(mut rest: &[u8]) -> Result<Vec<Piece>, Broken> {
         pieces.push(Piece { file: file as u32, against, plain, packed });
     }
     if rest.is_empty() { Ok(pieces) } else { Err(Broken("its index goes on behind its end")) }
-}
-
-/// A dictionary without any tables of use, in the format of RFC 8878 (section 5): literals of one bit, and of each kind of code only the
-/// first. A raw stretch of bytes needs one around it here; what is compressed against raw bytes never refers to these tables, and begins
-/// with the usual repeated offsets 1, 4, 8.
-const NO_TABLES: [u8; 28] = [
-    0x37, 0xA4, 0x30, 0xEC, 1, 0, 0, 0, // magic number, id
-    128, 0x10, // weights of two symbols
-    0xF0, 0x03, 0xF0, 0x03, 0xF0, 0x03, // offsets, lengths of matches and of literals
-    1, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0,
-];
-const NO_TABLES_ID: u32 = 1;
-
-/// Unpacks frames. Its memory is used again from one to the next.
-#[derive(Default)]
-pub struct Unpacker {
-    decoder: FrameDecoder,
-}
-
-impl Unpacker {
-    /// Unpacks one frame to exactly `plain` bytes. `stretch` is what it was compressed against, empty if nothing.
-    ///
-    /// # Errors
-    /// It is no such frame.
-    pub fn unpack(&mut self, frame: &[u8], stretch: Vec<u8>, plain: usize) -> Result<Vec<u8>, Broken> {
-        let mut out = Vec::with_capacity(plain);
-        self.unpack_to(frame, stretch, plain, &mut out)?;
-        Ok(out)
-    }
-
-    /// The same, to somewhere else; what is written there counts for nothing if there is an error.
-    ///
-    /// # Errors
-    /// It is no such frame, or writing failed.
-    pub fn unpack_to(&mut self, frame: &[u8], stretch: Vec<u8>, plain: usize, out: &mut dyn Write) -> Result<(), Broken> {
-        const DAMAGED: Broken = Broken("a frame of it is damaged");
-        let (mut rest, mut written) = (frame, 0);
-        if plain == 0 && frame.is_empty() {
-            return Ok(());
-        }
-        self.decoder.set_max_window_size(1 << WINDOW_LOG.max(plain.next_power_of_two().ilog2()));
-        self.decoder.reset(&mut rest).map_err(|_| DAMAGED)?;
-        if !stretch.is_empty() {
-            let dictionary = |content| Dictionary::decode_dict(&NO_TABLES).map(|d| Dictionary { dict_content: content, ..d }).map_err(|_| DAMAGED);
-            self.decoder.add_dict(dictionary(stretch)?).map_err(|_| DAMAGED)?;
-            self.decoder.force_dict(NO_TABLES_ID).map_err(|_| DAMAGED)?;
-            // it has its own copy now, and a small board no room for two
-            self.decoder.add_dict(dictionary(Vec::new())?).map_err(|_| DAMAGED)?;
-        }
-        while !self.decoder.is_finished() {
-            self.decoder.decode_blocks(&mut rest, BlockDecodingStrategy::UptoBlocks(1)).map_err(|_| DAMAGED)?;
-            if self.decoder.can_collect() + written > plain {
-                return Err(Broken("a frame of it holds more than its index says"));
-            }
-            written += self.decoder.collect_to_writer(&mut *out).map_err(|_| DAMAGED)?;
-        }
-        written += self.decoder.collect_to_writer(&mut *out).map_err(|_| DAMAGED)?;
-        if written == plain && rest.is_empty() { Ok(()) } else { Err(Broken("a frame of it has another length than its index says")) }
-    }
 }

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use super::unpack::Counting;
 use super::{Body, read_error};
 use crate::error::{Error, Result};
+use crate::release::frames::Unpacker;
 use crate::release::manifest::{self, FILES_MAX};
-use crate::release::patch::{self, Piece, Stretch, Unpacker};
+use crate::release::patch::{self, Piece, Stretch};
 
 /// Bytes of one read.
 const CHUNK: usize = 64 << 10;
@@ -58,11 +59,11 @@ pub trait Earlier {
 
 /// Who takes what a patch makes.
 pub trait Made {
-    /// The stretch of an earlier content.
+    /// Hands over the stretch of an earlier content, chunk by chunk.
     ///
     /// # Errors
-    /// It cannot be had.
-    fn earlier(&mut self, stretch: &Stretch) -> Result<Vec<u8>>;
+    /// It cannot be had; whatever `to` says.
+    fn earlier(&mut self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
     /// A file begins: its index and size.
     ///
     /// # Errors
@@ -101,9 +102,11 @@ pub fn make(body: Body<'_>, wanted: &Bits, here: &Bits, to: &mut dyn Made) -> Re
             }
             let mut frame = vec![0; piece.packed as usize];
             patch.read_exact(&mut frame).map_err(broken)?;
-            let stretch = piece.against.map_or(Ok(Vec::new()), |a| to.earlier(&a))?;
+            if let Some(stretch) = &piece.against {
+                to.earlier(stretch, &mut |bytes| unpacker.know(bytes).map_err(|e| Error::verification("the patch is damaged").because(e)))?;
+            }
             let mut out = Out { to: &mut *to, used: used.get(), failed: None };
-            let unpacked = unpacker.unpack_to(&frame, stretch, piece.plain as usize, &mut out);
+            let unpacked = unpacker.unpack_to(&frame, piece.plain as usize, &mut out);
             match (out.failed, unpacked) {
                 (Some(e), _) => return Err(e),
                 (None, Err(e)) => return Err(Error::verification("the patch is damaged").because(e)),
@@ -143,9 +146,9 @@ impl io::Write for Out<'_> {
 pub fn single(patch: &[u8], earlier: &[u8], most: u64) -> Result<Vec<u8>> {
     struct One<'e>(&'e [u8], Vec<u8>, u64);
     impl Made for One<'_> {
-        fn earlier(&mut self, stretch: &Stretch) -> Result<Vec<u8>> {
+        fn earlier(&mut self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
             let from = usize::try_from(stretch.offset).ok().and_then(|o| self.0.get(o..)?.get(..stretch.length as usize));
-            from.map(<[u8]>::to_vec).ok_or_else(|| Error::verification("the patch is for something else"))
+            to(from.ok_or_else(|| Error::verification("the patch is for something else"))?)
         }
         fn file(&mut self, _: u32, size: u64, _: u64) -> Result<()> {
             if size > self.2 || !self.1.is_empty() { Err(Error::verification("the patch makes more than it may")) } else { Ok(()) }
