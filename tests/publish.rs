@@ -12,6 +12,8 @@ use serde_json::Value;
 use support::board::{Board, Ran, home, program, ran};
 use support::gitea::{Fault, Gitea, READER, REPO, TOKEN};
 use support::liar::Liar;
+use support::noise::noise;
+use support::openapi::{Asked, Description};
 use support::wait;
 
 /// A file as builders make them: text that compresses, of which a line changes with `edit`.
@@ -371,6 +373,62 @@ fn a_release_that_was_signed_elsewhere_is_published_as_it_is() {
     maintainer.gitea.conforms();
 }
 
+/// The description is only worth something if what is not in it is found.
+#[test]
+fn what_gitea_does_not_describe_is_found() {
+    let description = Description::read();
+    let asked = |method, path, query, body: Option<&'static str>| {
+        let content_type = body.map(|_| "application/json");
+        description.request(&Asked { method, path, query, content_type, body: body.map(str::as_bytes), ..Asked::default() })
+    };
+    let releases = "/repos/owner/kit/releases";
+    assert_eq!(asked("GET", releases, "limit=5&page=2", None), Vec::<String>::new());
+    assert_eq!(asked("POST", releases, "", Some(r#"{"tag_name":"v1","draft":true}"#)), Vec::<String>::new());
+    let table = [
+        ("GET", releases, "sort=new", None, "query parameter sort"),
+        ("GET", releases, "limit=many", None, "limit is \"many\""),
+        ("GET", "/repos/owner/kit/releases/one", "", None, "id is \"one\""),
+        ("PUT", releases, "", None, "not in the description"),
+        ("POST", releases, "", Some(r#"{"draft":true}"#), "tag_name is missing"),
+        ("POST", releases, "", Some(r#"{"tag_name":"v1","draft":"yes"}"#), "is no \"boolean\""),
+        ("POST", releases, "", Some(r#"{"tag_name":"v1","colour":"red"}"#), "there is no colour"),
+        ("POST", releases, "", None, "wants a body"),
+    ];
+    for (method, path, query, body, told) in table {
+        let wrong = asked(method, path, query, body);
+        assert!(wrong.iter().any(|w| w.contains(told)), "{told}: {wrong:?}");
+    }
+    for (status, body, told) in [(200, r#"[{"id":1}]"#, "tag_name is missing"), (200, "{}", "is no \"array\""), (418, "", "never answers 418")] {
+        let wrong = description.answer("GET", releases, status, body.as_bytes());
+        assert!(wrong.iter().any(|w| w.contains(told)), "{told}: {wrong:?}");
+    }
+}
+
+/// Most memory of an upload, megabytes; the program of the tests, not optimised for size, has about half of it by itself.
+const LIMIT: f64 = 40.0;
+
+#[test]
+fn memory_does_not_grow_with_what_is_uploaded() {
+    let maintainer = Maintainer::new("memory");
+    for n in 0..3 {
+        fs::write(maintainer.dir.join(format!("tree/web/{n}.bin")), noise(24 << 20, n)).unwrap();
+    }
+    assert_eq!(maintainer.run(&["pack", "--version", "1.0.0"]).code, 0);
+    assert_eq!(maintainer.run(&["sign", "dist/pikit-1.0.0", "--key", "pikit.key"]).code, 0);
+    let time = maintainer.dir.join("time");
+    let mut timed = Command::new("time");
+    timed.args(["-f", "%M %e", "-o"]).arg(&time).arg(program()).args(["publish", "--release", "dist/pikit-1.0.0"]);
+    timed.current_dir(&maintainer.dir).env("PIKIT_GITEA_TOKEN", TOKEN).stdin(Stdio::null());
+    let ran = ran(timed.output().expect("GNU time is installed"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let text = fs::read_to_string(time).unwrap();
+    let (kilobytes, seconds) = text.trim().split_once(' ').unwrap();
+    let megabytes = kilobytes.parse::<f64>().unwrap() * 1024.0 / 1e6;
+    println!("a bundle of 75 MB published with {megabytes:.1} MB of memory in {seconds} s");
+    assert!(megabytes < LIMIT, "{megabytes} MB");
+    maintainer.is_there("1.0.0");
+}
+
 #[test]
 fn a_prerelease_is_for_those_who_follow_it() {
     let maintainer = Maintainer::new("beta");
@@ -390,6 +448,17 @@ fn a_prerelease_is_for_those_who_follow_it() {
     maintainer.write("CHANGELOG.md", "# Changes\n## 0.9.0 - 2026-11-21\nOld.\n");
     let lower = maintainer.publish("0.9.0", &[]);
     assert!(lower.code == 5 && lower.err.contains("not above 1.0.0"), "{} {}", lower.code, lower.err);
+}
+
+#[test]
+fn what_everybody_gets_is_looked_at_and_not_only_what_the_token_shows() {
+    let maintainer = Maintainer::new("stale");
+    for (end, told) in [(".tar.gz", "is not what was uploaded"), (".minisig", ""), ("manifest.json", "broken manifest")] {
+        maintainer.gitea.change(Vec::clear);
+        maintainer.gitea.set(|s| s.stale = Some(end.to_owned()));
+        let ran = maintainer.publish("1.0.0", &[]);
+        assert!(ran.code == 4 && ran.err.contains(told), "{end}: {} {}", ran.code, ran.err);
+    }
 }
 
 #[test]
