@@ -3,6 +3,8 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var("PROFILE").as_deref() == Ok("release") {
-        println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+        // a linker is asked directly or, more often, through a C compiler
+        let direct = std::env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
+        println!("cargo:rustc-link-arg-bins={}--no-eh-frame-hdr", if direct { "" } else { "-Wl," });
     }
 }
