@@ -164,6 +164,6 @@ fn the_arm_program_recovers_from_kills() {
     child.wait().unwrap();
     scene.board.configure("timeout = \"20s\"", "timeout = \"1s\"");
     let settled = scene.board.run(&["recover"]);
-    assert_eq!((settled.code, scene.live()), (6, live), "{}", settled.err);
+    assert_eq!((settled.code, scene.live()), (0, live), "{}", settled.err);
     assert_eq!(scene.board.leftovers(), Vec::<String>::new());
 }
