@@ -118,6 +118,17 @@ pub struct Commands {
 }
 
 impl Journal {
+    /// Whether all was switched and nothing is on its way back.
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Trial { .. } | Stage::Confirming { .. })
+    }
+    /// What to do when the updater that came with this transaction could not complete recovery, and the old one was put back in its place:
+    /// before the verdict all goes back, after it only the rest stays. `None`: as ever.
+    pub fn without_its_updater(&self, found: &[Finding], reason: String) -> Option<Recovery> {
+        let known = found.len() == self.units.len() && found.iter().all(|f| f.side != Side::Unknown && (f.side == Side::Old || f.way_back));
+        let quarantine = self.action == Action::Apply;
+        (known && matches!(self.stage, Stage::Switching | Stage::Trial { .. })).then_some(Recovery::ReturnToOld { reason, quarantine })
+    }
     /// The same journal where the board's files lie below another root.
     pub fn below(mut self, root: &Path) -> Self {
         let move_path = |path: &mut PathBuf| {
@@ -299,6 +310,30 @@ mod tests {
         assert_eq!(on(rolling(), &[NEW, OLD, MIXED]), Recovery::FinishRollingBack);
         assert!(matches!(on(rolling(), &[STRANGE]), Recovery::Hold(_)));
         assert!(matches!(recovery(&Read::Here(Box::new(journal(Stage::Preparing, 2))), &[OLD]), Recovery::Hold(_)));
+    }
+
+    #[test]
+    fn without_the_updater_it_came_with_a_release_returns_until_the_verdict() {
+        let on = |stage, action, found: &[Finding]| {
+            let journal = Journal { action, ..journal(stage, 2) };
+            match journal.without_its_updater(found, "x".into()) {
+                Some(Recovery::ReturnToOld { quarantine, .. }) => Some(quarantine),
+                None => None,
+                other => panic!("{other:?}"),
+            }
+        };
+        for attempt in [0, 1, 3] {
+            assert_eq!(on(Stage::Trial { attempt }, Action::Apply, &[NEW, NEW]), Some(true));
+            assert_eq!(on(Stage::Trial { attempt }, Action::Rollback, &[NEW, NEW]), Some(false));
+            assert_eq!(on(Stage::Trial { attempt }, Action::Apply, &[NEW, STRANGE]), None);
+            assert_eq!(on(Stage::Trial { attempt }, Action::Apply, &[NEW]), None);
+        }
+        assert_eq!(on(Stage::Switching, Action::Apply, &[NEW, OLD]), Some(true));
+        // where the way back is not there nothing is begun
+        assert_eq!(on(Stage::Switching, Action::Apply, &[Finding { way_back: false, ..NEW }, OLD]), None);
+        for stage in [Stage::Preparing, Stage::Confirming { carried: true }, Stage::RollingBack { reason: "x".into(), quarantine: true, carried: false }] {
+            assert_eq!(on(stage, Action::Apply, &[NEW, NEW]), None);
+        }
     }
 
     #[test]

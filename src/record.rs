@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::error::Error;
 use crate::release::Digest;
 
 /// Why a record cannot be used.
@@ -35,6 +36,11 @@ struct Envelope<'a> {
     sha256: Digest,
     #[serde(borrow)]
     body: &'a RawValue,
+}
+
+/// What is said of a record that a newer updater wrote: it is held, never guessed at and never written over.
+pub fn held(what: impl Into<String>) -> Error {
+    Error::stuck(what).hint("nothing was touched: use the newer updater that wrote it; if that one is gone, install it again by hand, as docs/install.md says")
 }
 
 /// The schema alone: of a newer record nothing else is known to parse.

@@ -234,6 +234,24 @@ fn sick(way: Way, title: &str) -> Sweep {
     Sweep::new(title, board, &["apply", "-y"], None, &[6, 4])
 }
 
+/// A release that brings the updater too, on a board that is run by the updater on it.
+fn itself(way: Way, title: &str) -> Sweep {
+    let mut board = board("sweep", way);
+    board.configure("[services]", "[[managed]]\nfrom = \"bin/pikit-updater\"\nto = \"/usr/bin/pikit-updater\"\n[services]");
+    let small = board.path("small");
+    assert!(std::process::Command::new("strip").arg("-o").arg(&small).arg(&board.program).status().unwrap().success());
+    let one = std::fs::read(&small).unwrap();
+    let offer = |version: &str, updater: &[u8]| {
+        let files = [("web/index.html", version.as_bytes()), ("web/config.json", b"{}"), ("api.py", version.as_bytes()), ("bin/pikit-updater", updater)];
+        release::pack_into(&board.path("src"), version, &files, "config = [\"web/config.json\"]\n[modes]\n\"bin/pikit-updater\" = \"0755\"");
+    };
+    offer("1.2.0", &one);
+    board.ok(&["apply", "-y"]);
+    offer("1.3.0", &[&one[..], b"next"].concat());
+    board.program = board.path("usr/bin/pikit-updater");
+    Sweep::new(title, board, &["apply", "-y"], None, &[0])
+}
+
 fn rollback(way: Way, title: &str) -> Sweep {
     let board = board("sweep", way);
     board.ok(&["apply", "-y"]);
@@ -262,6 +280,7 @@ macro_rules! sweeps {
 }
 sweeps! {
     an_apply_killed_at_any_call_leaves_old_or_new: apply(Way::Exchange, "apply").killed;
+    an_apply_that_brings_the_updater_killed_at_any_call_leaves_one_that_runs: itself(Way::Exchange, "apply with the updater").killed;
     a_rollback_killed_at_any_call_leaves_old_or_new: rollback(Way::Exchange, "rollback").killed;
     a_recovery_killed_at_any_call_leaves_old_or_new: recover(Way::Exchange, "recover").killed;
     an_apply_file_by_file_killed_at_any_call_leaves_old_or_new: apply(Way::PerFile, "apply file by file").killed;

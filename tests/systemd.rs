@@ -6,6 +6,8 @@
 mod support;
 #[path = "systemd/http.rs"]
 mod http;
+#[path = "systemd/itself.rs"]
+mod itself;
 #[path = "systemd/machine.rs"]
 mod machine;
 

@@ -10,13 +10,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::frame::{self, Lie, NoFrame};
-use super::user::User;
 use super::words::{self, Kind};
 use crate::error::{Code, Error, Result, find_inside};
 use crate::source::Tally;
 use crate::world::Clock;
+use crate::world::user::User;
 
-/// This very program, also when its file was replaced meanwhile.
+/// This very program, also when its file was replaced meanwhile: an update of the updater exchanges what lies at its path, and the helper must
+/// speak as we do. The kernel keeps what it started for as long as we run, whatever its name leads to.
 const PROGRAM: &str = "/proc/self/exe";
 /// How soon a wish to stop is heard.
 const HEAR: Duration = Duration::from_millis(100);

@@ -23,7 +23,6 @@ mod orders;
 mod patch_words;
 mod remote;
 mod serve;
-mod user;
 mod words;
 #[cfg(test)]
 mod tests;

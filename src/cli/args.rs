@@ -200,7 +200,8 @@ pub enum Command {
     #[command(before_help = "Examples:
   sudo pikit-updater doctor
   pikit-updater doctor --offline
-  sudo pikit-updater doctor --reset-time            the clock was far ahead once, and nothing is installed since")]
+  sudo pikit-updater doctor --reset-time            the clock was far ahead once, and nothing is installed since
+  sudo ./pikit-updater doctor --self-test           could this very program look after this board?")]
     #[command(after_help = "Exit code: 0 when nothing failed (warnings are allowed), 5 when something did.")]
     Doctor {
         /// Do not ask the source
@@ -209,6 +210,9 @@ pub enum Command {
         /// Forget the latest time known to have been, by which releases are found to have expired
         #[arg(long)]
         reset_time: bool,
+        /// Only whether this program reads what this board remembers; an updater asks it of the one that is to replace it
+        #[arg(long, conflicts_with_all = ["offline", "reset_time"])]
+        self_test: bool,
     },
     /// Take the request that waits and do what it asks for; started by the API or by its path unit, and nothing to be typed
     #[command(hide = true)]

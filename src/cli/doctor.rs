@@ -8,6 +8,10 @@ mod memory;
 mod surroundings;
 /// Timer, recovery at boot, the page.
 mod by_itself;
+/// The updater itself.
+mod program;
+/// Whether this program could look after this board.
+pub mod self_test;
 
 use serde::Serialize;
 use serde_json::json;
@@ -87,6 +91,7 @@ pub fn run(globals: &Globals, voice: &Voice, offline: bool, reset_time: bool) ->
                 Err(e) => found.push(Finding::fail("state", e.message(), e.hint.unwrap_or_else(|| "run it as root".into()))),
             }
             found.extend(by_itself::look(&board));
+            found.extend(program::look(&board));
             if !offline {
                 found.push(surroundings::source(&board));
             }

@@ -27,8 +27,13 @@ const SIZE_MAX: u64 = 1 << 20;
 /// For systemd to read its units again, or to start one.
 const TELLING: Duration = Duration::from_secs(60);
 /// The units of the root side, and whether they come before the services.
-const ROOT_SIDE: [(&str, bool); 4] =
-    [("pikit-update.service", false), ("pikit-update-apply.service", false), ("pikit-update-trial.service", false), ("pikit-update-recover.service", true)];
+const ROOT_SIDE: [(&str, bool); 5] = [
+    ("pikit-update.service", false),
+    ("pikit-update-apply.service", false),
+    ("pikit-update-trial.service", false),
+    ("pikit-update-recover.service", true),
+    ("pikit-update-previous.service", true),
+];
 
 /// What automatic mode is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,6 +26,10 @@ paths! {
     installed = "var/lib/pikit-update/installed.json";
     /// The offered manifest of the last check, byte for byte, and what the source said about it.
     offered = "var/lib/pikit-update/offered.json";
+    /// The updater itself was replaced, and the new one has not proven itself yet.
+    self_update = "var/lib/pikit-update/self-update";
+    /// The same, once the old one was put back.
+    self_update_returned = "var/lib/pikit-update/self-update.returned";
     /// The running transaction.
     journal = "var/lib/pikit-update/journal.json";
     /// What belongs to the running transaction.

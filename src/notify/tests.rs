@@ -41,6 +41,12 @@ impl Outside for Server {
     fn run(&self, _: &[String], _: Duration) -> io::Result<Ran> {
         unreachable!("nothing is run")
     }
+    fn try_content(&self, _: &[u8], _: &str, _: &[String], _: Duration) -> io::Result<Ran> {
+        unreachable!("no program is tried here")
+    }
+    fn program(&self) -> Option<std::path::PathBuf> {
+        None
+    }
     fn run_content(&self, _: &[u8], _: &str, _: &[String], _: &[(&str, String)], _: Duration) -> io::Result<Ran> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -35,6 +35,11 @@ pub fn foreign(first: &[u8], own: &str) -> Option<String> {
     Some(known.map_or_else(|| format!("machine {number} ({bits} bits, {} end first)", if little { "little" } else { "big" }), |m| m.3.to_owned()))
 }
 
+/// Whether this is surely a program for this machine, as what has to run here must be; of a machine that we do not know, for any.
+pub fn native(first: &[u8], own: &str) -> bool {
+    machine(first).is_some() && foreign(first, own).is_none()
+}
+
 /// Machine number, bits, and whether the little end comes first, if these are the first bytes of a program.
 fn machine(first: &[u8]) -> Option<(u16, u8, bool)> {
     const EXEC: u16 = 2;
@@ -102,7 +107,7 @@ mod tests {
         let mut first = [0; LOOK];
         let mut file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         std::io::Read::read_exact(&mut file, &mut first).unwrap();
-        assert!(machine(&first).is_some());
+        assert!(native(&first, std::env::consts::ARCH) && !native(b"#!/bin/sh\n", std::env::consts::ARCH));
         assert_eq!(foreign(&first, std::env::consts::ARCH), None);
     }
 }

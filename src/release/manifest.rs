@@ -174,6 +174,15 @@ pub struct Recall {
 /// The files of a release on one architecture, by path.
 pub type Listing = BTreeMap<ReleasePath, File>;
 
+/// The schema of a manifest that only newer updaters read, if it is one.
+pub fn newer(bytes: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Peek {
+        schema: u32,
+    }
+    serde_json::from_slice::<Peek>(bytes).ok().map(|peek| peek.schema).filter(|schema| *schema > SCHEMA)
+}
+
 impl Manifest {
     /// Reads a manifest from its exact bytes.
     ///

@@ -32,9 +32,17 @@ pub struct Row {
 /// # Errors
 /// The file cannot be read.
 pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Row>> {
+    let bytes = bytes(disk, layout)?;
+    Ok(lines(&bytes).filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+fn bytes(disk: &dyn Disk, layout: &Layout) -> Result<Vec<u8>> {
     let path = layout.history();
-    let bytes = durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))?.unwrap_or_default();
-    Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))?.unwrap_or_default())
+}
+
+fn lines(bytes: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty())
 }
 
 /// How long services were away the last time something was confirmed, seconds: what people are told to expect. What cannot be read is
@@ -44,13 +52,18 @@ pub fn expected_offline(disk: &dyn Disk, layout: &Layout) -> Option<f64> {
     load(disk, layout).unwrap_or_default().iter().rev().find_map(away)
 }
 
-/// Adds a row, unless its transaction has one: recovery may say it twice.
+/// Adds a row, unless its transaction has one: recovery may say it twice. The others stay as they were written, with what a newer updater
+/// knew of them.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn add(disk: &dyn Disk, layout: &Layout, row: &Row) -> Result<()> {
-    let mut rows = match load(disk, layout) {
-        Ok(rows) => rows,
+    #[derive(Deserialize)]
+    struct Peek {
+        transaction: String,
+    }
+    let before = match bytes(disk, layout) {
+        Ok(bytes) => bytes,
         // a blemish on the card in here must not keep a healthy release from being confirmed
         Err(e) => {
             let path = layout.history();
@@ -58,15 +71,17 @@ pub fn add(disk: &dyn Disk, layout: &Layout, row: &Row) -> Result<()> {
             Vec::new()
         }
     };
-    if rows.iter().rev().take(8).any(|r| r.result.transaction == row.result.transaction) {
+    // one that is no row at all was torn by a power cut
+    let rows: Vec<(&[u8], Peek)> = lines(&before).filter_map(|line| Some((line, serde_json::from_slice(line).ok()?))).collect();
+    if rows.iter().rev().take(8).any(|(_, peek)| peek.transaction == row.result.transaction) {
         return Ok(());
     }
-    rows.push(row.clone());
-    let from = rows.len().saturating_sub(ROWS_MAX);
-    let mut text = String::new();
-    for row in &rows[from..] {
-        text.push_str(&serde_json::to_string(row).expect("a row is plain data"));
-        text.push('\n');
+    let mut text = Vec::new();
+    for (line, _) in &rows[(rows.len() + 1).saturating_sub(ROWS_MAX)..] {
+        text.extend_from_slice(line);
+        text.push(b'\n');
     }
-    super::status::save(disk, layout, &layout.history(), text.as_bytes())
+    text.extend(serde_json::to_vec(row).expect("a row is plain data"));
+    text.push(b'\n');
+    super::status::save(disk, layout, &layout.history(), &text)
 }

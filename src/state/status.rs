@@ -249,10 +249,12 @@ pub struct Loaded {
     pub state: State,
     /// Why the file was not taken, if it was there and was not.
     pub trouble: Option<String>,
+    /// A newer updater wrote it: it is left alone. What of it is understood is in `state`, for whoever only looks.
+    pub newer: bool,
 }
 
 impl State {
-    /// Reads the state. A damaged file or one of a newer format is not taken: see [`Loaded::trouble`].
+    /// Reads the state. A damaged file is not taken, one of a newer format is only to be looked at: see [`Loaded::trouble`].
     ///
     /// # Errors
     /// The file cannot be read.
@@ -260,23 +262,26 @@ impl State {
         let path = layout.state();
         let Some(bytes) = durable::read(disk, &path, SIZE_MAX).doing(|| format!("reading {}", path.display()))? else {
             let state = State { progress: Progress::load(disk, layout), ..State::default() };
-            return Ok(Loaded { state, trouble: None });
+            return Ok(Loaded { state, trouble: None, newer: false });
         };
         #[derive(Deserialize)]
         struct Peek {
             schema: u32,
         }
-        let trouble = match serde_json::from_slice::<Peek>(&bytes) {
-            Ok(peek) if peek.schema > SCHEMA => format!("{} was written by a newer updater (format {})", path.display(), peek.schema),
-            _ => match serde_json::from_slice::<State>(&bytes) {
-                Ok(mut state) => {
-                    state.progress = Progress::load(disk, layout);
-                    return Ok(Loaded { state, trouble: None });
-                }
-                Err(e) => format!("{} is damaged ({e})", path.display()),
-            },
+        if let Ok(Peek { schema }) = serde_json::from_slice::<Peek>(&bytes)
+            && schema > SCHEMA
+        {
+            let trouble = format!("{} was {}", path.display(), crate::record::RecordError::Newer(schema));
+            return Ok(Loaded { state: serde_json::from_slice(&bytes).unwrap_or_default(), trouble: Some(trouble), newer: true });
+        }
+        let trouble = match serde_json::from_slice::<State>(&bytes) {
+            Ok(mut state) => {
+                state.progress = Progress::load(disk, layout);
+                return Ok(Loaded { state, trouble: None, newer: false });
+            }
+            Err(e) => format!("{} is damaged ({e})", path.display()),
         };
-        Ok(Loaded { state: State::default(), trouble: Some(trouble) })
+        Ok(Loaded { state: State::default(), trouble: Some(trouble), newer: false })
     }
     /// Writes the state durably; how far a transaction is has its own file.
     ///

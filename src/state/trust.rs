@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::status::Quarantined;
 use crate::device::Layout;
 use crate::error::{Doing, Error, Result};
-use crate::record;
+use crate::record::{self, RecordError};
 use crate::release::Digest;
 use crate::trust::Learned;
 use crate::world::{Disk, durable};
 
 /// Format of the record.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
 /// Largest record that is read, bytes.
 const SIZE_MAX: u64 = 4 << 20;
 /// Most releases remembered; the oldest go first.
@@ -57,7 +57,7 @@ impl Ledger {
     /// Reads the newer generation that is whole.
     ///
     /// # Errors
-    /// Files are there and none can be read: verification, because nothing may be installed on a guess.
+    /// Files are there and none can be read: verification, because nothing may be installed on a guess. A newer updater wrote one: exit 7.
     pub fn load(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
         let mut best: Option<Ledger> = None;
         let mut trouble = None;
@@ -66,6 +66,8 @@ impl Ledger {
             match record::open_record::<Ledger>(&bytes, SCHEMA) {
                 Ok(found) if best.as_ref().is_none_or(|b| b.generation < found.generation) => best = Some(found),
                 Ok(_) => {}
+                // the older generation beside it would be a guess: what the newer one distrusts is not in it
+                Err(e @ RecordError::Newer(_)) => return Err(record::held(format!("{} was {e}", path.display()))),
                 Err(e) => trouble = Some(format!("{}: {e}", path.display())),
             }
         }

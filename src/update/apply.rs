@@ -13,7 +13,7 @@ pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
 use super::trial::{self, Verdict};
-use super::{Report, Trip, carry, check, commands, mirror, settle, survey};
+use super::{Report, Trip, carry, check, commands, itself, mirror, settle, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::Stage;
@@ -209,6 +209,9 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
     if let Err(error) = trip.go_on().and_then(|()| stage::still_as_found(trip, &tx)) {
         return Err(abandoned(trip, tx, error));
     }
+    if let Err(error) = itself::arm(trip, &tx) {
+        return Err(abandoned(trip, tx, error));
+    }
     trip.phase(Phase::Switching, "switching to the new tree");
     tx.journal.switched = Some(trip.world.clock.now());
     if let Err(error) = tx.enter(trip, Stage::Switching) {
@@ -230,6 +233,7 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
             tx.enter(trip, Stage::RollingBack { reason, quarantine: false, carried: true })?;
             carry::bury(trip, &tx, false)?;
             settle::discard(trip, &tx)?;
+            itself::disarm(trip)?;
             tx.end(trip)?;
             Ok(Live::Refused(unit, why))
         }
@@ -255,6 +259,10 @@ pub fn try_out(trip: &mut Trip, mut tx: Tx, attempt: u32) -> Result<Report> {
     } else {
         tx.journal.switched = None;
         Verdict::Healthy
+    };
+    let verdict = match verdict {
+        Verdict::Healthy => itself::prove(trip, &tx).map_or_else(Verdict::Sick, |()| Verdict::Healthy),
+        other => other,
     };
     match (verdict, tx.plan.action) {
         (Verdict::Healthy, _) | (Verdict::Stopped, Action::Rollback) => {}

@@ -20,7 +20,7 @@ use crate::state::status::BackupLine;
 use crate::world::{Disk, durable};
 
 /// Format of the record.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
 /// Largest record that is read, bytes.
 const SIZE_MAX: u64 = 64 << 20;
 

@@ -17,7 +17,7 @@ use crate::quantity::seconds;
 use crate::release::Digest;
 
 /// Largest program that is run, bytes: it is held in memory while it runs.
-const SIZE_MAX: u64 = 32 << 20;
+pub const SIZE_MAX: u64 = 32 << 20;
 
 /// Why the release is to be taken back.
 pub struct Failed {

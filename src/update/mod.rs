@@ -36,6 +36,8 @@ pub mod judge;
 pub mod check;
 /// Whether it can run here.
 pub mod fitness;
+/// The updater among what is updated.
+pub mod itself;
 /// Building and sealing what the switch needs.
 pub mod stage;
 /// What was saved meanwhile.
@@ -50,6 +52,8 @@ pub mod trial;
 pub mod settle;
 /// The whole trip.
 pub mod apply;
+/// What became of the updater's own update.
+pub mod returned;
 /// What happens after a crash.
 pub mod recover;
 /// Comparing with what is installed, and repair.
@@ -62,6 +66,8 @@ mod adverse;
 mod decay;
 #[cfg(test)]
 mod powercut;
+#[cfg(test)]
+mod replaced;
 #[cfg(test)]
 pub(crate) mod rig;
 #[cfg(test)]
@@ -169,12 +175,15 @@ impl Report {
 }
 
 impl<'a> Trip<'a> {
-    /// Begins a command that may change things. A state that cannot be read is set aside and said so.
+    /// Begins a command that may change things. A state that is damaged is set aside and said so.
     ///
     /// # Errors
-    /// The state's folder cannot be read or written.
+    /// The state's folder cannot be read or written; a newer updater wrote the state: exit 7.
     pub fn new(world: World<'a>, settings: &'a Settings, locked: &'a Locked, sink: &'a mut dyn Sink) -> Result<Self> {
         let loaded = State::load(world.disk, &settings.layout)?;
+        if let (true, Some(trouble)) = (loaded.newer, &loaded.trouble) {
+            return Err(crate::record::held(trouble));
+        }
         let mut trip = Trip { world, settings, locked: Some(locked), sink, state: loaded.state, log: None, told: Duration::ZERO, id: world.clock.new_id() };
         if let Some(trouble) = loaded.trouble {
             let aside = settings.layout.state().with_extension(format!("json.aside-{}", world.clock.now().format("%Y%m%dT%H%M%SZ")));

@@ -2,7 +2,7 @@
 //! here it is done.
 
 use super::begin::Tx;
-use super::{Report, Trip, apply, settle, switch};
+use super::{Report, Trip, apply, returned, settle, switch};
 use crate::device::Layout;
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Phase;
@@ -29,12 +29,37 @@ pub enum Recovered {
 /// # Errors
 /// Exit 7: what was found is not in the table; nothing was touched. Otherwise what failed; calling it again goes on.
 pub fn recover(trip: &mut Trip, boot: bool) -> Result<Recovered> {
+    let recovered = settle_all(trip, boot)?;
+    // with a trial that waits nothing is proven yet
+    if !matches!(recovered, Recovered::Pending { .. }) {
+        returned::settled(trip)?;
+    }
+    Ok(recovered)
+}
+
+/// What `recover` would do with what is there; changes nothing.
+///
+/// # Errors
+/// Something cannot be read.
+pub fn would(trip: &Trip) -> Result<Recovery> {
+    Ok(look(trip)?.0)
+}
+
+fn look(trip: &Trip) -> Result<(Recovery, Option<Tx>)> {
     let (read, tx) = Tx::load(trip)?;
-    let findings = match &tx {
+    let mut findings = match &tx {
         Some(tx) => tx.journal.units.iter().map(|u| switch::find(trip.world.disk, tx, u)).collect::<Result<Vec<_>>>()?,
         None => Vec::new(),
     };
-    let decided = journal::recovery(&read, &findings);
+    let back = match (&tx, returned::put_back(trip, tx.as_ref())?) {
+        (Some(tx), Some(sentinel)) => returned::decide(&sentinel, tx, &mut findings, trip.settings.layout.root()),
+        _ => None,
+    };
+    Ok((back.unwrap_or_else(|| journal::recovery(&read, &findings)), tx))
+}
+
+fn settle_all(trip: &mut Trip, boot: bool) -> Result<Recovered> {
+    let (decided, tx) = look(trip)?;
     let Some(mut tx) = tx else {
         return match decided {
             Recovery::Hold(why) => Err(held(trip, &why)),

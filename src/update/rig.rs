@@ -73,6 +73,27 @@ impl Outside for FakeOutside<'_> {
         let fails = content.starts_with(b"fails");
         Ok(Ran { status: Some(i32::from(fails)), stdout: String::new(), last_error: if fails { "the data is odd".into() } else { String::new() } })
     }
+    fn try_content(&self, content: &[u8], name: &str, args: &[String], limit: Duration) -> io::Result<Ran> {
+        // what stands in it is what it does
+        let text = String::from_utf8_lossy(content).into_owned();
+        let asked = args.last().map(String::as_str).unwrap_or_default();
+        let ran = |status, stdout: &str, last_error: &str| Ok(Ran { status, stdout: stdout.into(), last_error: last_error.into() });
+        if text.contains("no start") {
+            return Err(io::Error::from_raw_os_error(8));
+        }
+        let _ = (name, limit);
+        match asked {
+            "--version" => ran(Some(0), "pikit-updater 9.9.9\n", ""),
+            _ if text.contains("too old") => ran(Some(2), "", "unexpected argument '--self-test'"),
+            _ if text.contains("cannot read") => ran(Some(5), "pikit-updater 9.9.9\n", "state.json was written by a newer updater (format 2)"),
+            _ if text.contains("hangs") => ran(None, "", "not done within 30 s"),
+            _ if text.contains("reads less") => ran(Some(0), "reads state format 0\n", ""),
+            _ => ran(Some(0), "reads state format 1\n", ""),
+        }
+    }
+    fn program(&self) -> Option<PathBuf> {
+        Some("/usr/bin/pikit-updater".into())
+    }
     fn http(&self, _: &str, _: Duration) -> Result<(u16, String), String> {
         let sick = self.disk.meta(Path::new("/srv/web/sick")).ok().flatten().is_some();
         if sick || self.broken.get() { Ok((503, "sick".into())) } else { Ok((200, "ok".into())) }
@@ -92,21 +113,23 @@ pub struct Made {
     pub bundle: Vec<u8>,
 }
 
-/// Makes a release of these files; a path that ends in `!` is a config file.
-pub fn made(version: &str, files: &[(&str, &str)]) -> Made {
-    let entry = |(path, content): &(&str, &str)| {
+/// Makes a release of these files; a path that ends in `!` is a config file, one that ends in `*` a program.
+pub fn made<C: AsRef<[u8]>>(version: &str, files: &[(&str, C)]) -> Made {
+    let entry = |(path, content): &(&str, C)| {
         let config = if path.ends_with('!') { r#","config":true"# } else { "" };
-        let path = path.trim_end_matches('!');
-        format!(r#"{{"path":"{path}","sha256":"{}","size":{},"mode":"0644"{config}}}"#, Digest::of(content.as_bytes()), content.len())
+        let mode = if path.ends_with('*') { "0755" } else { "0644" };
+        let (path, content) = (path.trim_end_matches(['!', '*']), content.as_ref());
+        format!(r#"{{"path":"{path}","sha256":"{}","size":{},"mode":"{mode}"{config}}}"#, Digest::of(content), content.len())
     };
     let list: Vec<String> = files.iter().map(entry).collect();
     let manifest = format!(r#"{{"version":"{version}","files":[{}],"post_install":["restart api"]}}"#, list.join(",")).into_bytes();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     for (path, content) in files {
+        let content = content.as_ref();
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, path.trim_end_matches('!'), content.as_bytes()).unwrap();
+        tar.append_data(&mut header, path.trim_end_matches(['!', '*']), content).unwrap();
     }
     Made { manifest, bundle: tar.into_inner().unwrap().finish().unwrap() }
 }

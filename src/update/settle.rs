@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::Utc;
 
 use super::begin::Tx;
-use super::{Report, Trip, backup, carry, mirror, pieces, switch, trial};
+use super::{Report, Trip, backup, carry, itself, mirror, pieces, switch, trial};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
@@ -234,6 +234,9 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
     Progress::forget(trip.world.disk, &trip.settings.layout);
     mirror::refresh(trip)?;
     trip.state.save(trip.world.disk, &trip.settings.layout)?;
+    if outcome != Outcome::Confirmed {
+        itself::disarm(trip)?;
+    }
     tx.end(trip)?;
     trip.log = None;
     Ok(Report {

@@ -9,11 +9,11 @@ use super::begin::Tx;
 use super::clone::{self, Clone, CloneError, Linked, Refused};
 use super::fetch::{self, Missing, Need};
 use super::patching::Earlier;
-use super::{Trip, backup, fitness, survey};
+use super::{Trip, backup, fitness, itself, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::Phase;
 use crate::journal::UnitWay;
-use crate::plan::{Change, Facts};
+use crate::plan::{Change, Facts, Found};
 use crate::release::digest::Hashing;
 use crate::world::durable;
 
@@ -51,6 +51,9 @@ fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Opt
     ground(trip, tx)?;
     contents(trip, tx, facts, at_hand, from, old_manifest)?;
     fitness::check(trip, tx)?;
+    itself::check(trip, tx)?;
+    // before the trees are cloned: it is in both of them then
+    itself::keep_previous(trip, tx)?;
     trip.phase(Phase::Staging, "building the new tree and the backup");
     let mut record = Clone::default();
     for index in 0..tx.journal.units.len() {
@@ -139,23 +142,32 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
 
 /// File by file, the old contents get a second name (or a copy) so that the way back needs neither space nor network.
 fn keep_old(trip: &mut Trip, tx: &Tx, unit: &crate::journal::Unit, bases: &[std::path::PathBuf]) -> Result<()> {
-    let disk = trip.world.disk;
     for (index, file) in tx.changes(unit) {
         let Some(found) = &file.found else { continue };
         trip.go_on()?;
         let live = survey::join(&unit.to, &file.inside);
         let kept = tx.kept(bases, unit, index, file);
-        if disk.link(&live, &kept).is_err() {
-            let writing = || format!("writing {}", kept.display());
-            let mut reader = disk.open(&live).doing(|| format!("reading {}", live.display()))?;
-            let mut writer = Hashing::new(disk.create(&kept, 0o600).doing(writing)?);
-            survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(&live, &kept))?;
-            let (mut writer, digest) = writer.finish();
-            if digest != found.sha256 {
-                return Err(survey::changed_meanwhile(&live));
-            }
-            writer.own(found.uid, found.gid, found.mode).doing(writing)?;
+        second_name(trip, &live, &kept, found)?;
+    }
+    Ok(())
+}
+
+/// Gives a live file a second name, or a copy where there are no second names. Not durable by itself.
+///
+/// # Errors
+/// It changed since it was looked at, a full disk, ….
+pub fn second_name(trip: &Trip, live: &Path, kept: &Path, found: &Found) -> Result<()> {
+    let disk = trip.world.disk;
+    if disk.link(live, kept).is_err() {
+        let writing = || format!("writing {}", kept.display());
+        let mut reader = disk.open(live).doing(|| format!("reading {}", live.display()))?;
+        let mut writer = Hashing::new(disk.create(kept, 0o600).doing(writing)?);
+        survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(live, kept))?;
+        let (mut writer, digest) = writer.finish();
+        if digest != found.sha256 {
+            return Err(survey::changed_meanwhile(live));
         }
+        writer.own(found.uid, found.gid, found.mode).doing(writing)?;
     }
     Ok(())
 }

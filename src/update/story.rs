@@ -162,14 +162,12 @@ fn a_journal_that_cannot_be_read_is_held_and_nothing_is_touched() {
 }
 
 #[test]
-fn a_damaged_state_is_set_aside_and_a_newer_one_too() {
+fn a_damaged_state_is_set_aside() {
     let disk = board(SimDisk::new(), &one());
-    for broken in ["{ torn", r#"{"schema":99}"#] {
-        write(&disk, "/var/lib/pikit-update/state.json", broken);
-        apply(&disk, &two());
-        run(&disk, &Deed::Rollback).unwrap();
-        assert_eq!(state(&disk)["current"], "1.0.0");
-    }
+    write(&disk, "/var/lib/pikit-update/state.json", "{ torn");
+    apply(&disk, &two());
+    run(&disk, &Deed::Rollback).unwrap();
+    assert_eq!(state(&disk)["current"], "1.0.0");
     let names = disk.list(Path::new("/var/lib/pikit-update")).unwrap();
     assert!(names.iter().any(|n| n.to_string_lossy().contains("aside")), "{names:?}");
 }

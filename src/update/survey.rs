@@ -28,6 +28,9 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
     let Some(bytes) = durable::read(disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))? else {
         return Ok(Installed { version: noted, ..Installed::default() });
     };
+    if let Some(schema) = manifest::newer(&bytes) {
+        return Err(crate::record::held(format!("{} was installed by a newer updater (schema {schema})", path.display())));
+    }
     let manifest = Manifest::parse(&bytes).map_err(|e| {
         Error::verification(format!("{}: {e}", path.display()))
             .hint(format!("`rollback` does not need it; or move {} away: the next apply then looks at the files themselves", path.display()))

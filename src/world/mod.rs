@@ -16,6 +16,7 @@ mod resolve;
 pub mod scratch;
 #[cfg(test)]
 pub mod sim;
+pub mod user;
 mod volume;
 pub mod way;
 

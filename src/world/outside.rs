@@ -2,10 +2,12 @@
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::program;
+use super::user::User;
 use crate::quantity;
 
 /// How a program ended.
@@ -53,6 +55,13 @@ pub trait Outside {
     /// # Errors
     /// It cannot be started: it is no program for this machine, or no script with a `#!` line.
     fn run_content(&self, content: &[u8], name: &str, args: &[String], vars: &[(&str, String)], limit: Duration) -> io::Result<Ran>;
+    /// The same as the user that owns nothing, if we are root.
+    ///
+    /// # Errors
+    /// It cannot be started; `PermissionDenied` where we may not become somebody else.
+    fn try_content(&self, content: &[u8], name: &str, args: &[String], limit: Duration) -> io::Result<Ran>;
+    /// Where the file lies that this program was started from; none: it is gone, or another one lies there now.
+    fn program(&self) -> Option<PathBuf>;
     /// Gets a URL without following redirects: status and at most 64 KiB of the body.
     ///
     /// # Errors
@@ -83,7 +92,17 @@ impl Outside for RealOutside {
     }
 
     fn run_content(&self, content: &[u8], name: &str, args: &[String], vars: &[(&str, String)], limit: Duration) -> io::Result<Ran> {
-        program::run_content(content, name, args, vars, limit)
+        program::run_content(content, name, args, vars, limit, None)
+    }
+
+    fn try_content(&self, content: &[u8], name: &str, args: &[String], limit: Duration) -> io::Result<Ran> {
+        let who = rustix::process::geteuid().is_root().then(User::find);
+        program::run_content(content, name, args, &[], limit, who)
+    }
+
+    fn program(&self) -> Option<PathBuf> {
+        // a file that was removed or replaced is told as "NAME (deleted)", and nothing of that name is there
+        std::env::current_exe().ok().filter(|path| path.is_file())
     }
 
     fn http(&self, url: &str, limit: Duration) -> Result<(u16, String), String> {

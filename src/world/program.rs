@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::outside::Ran;
+use super::user::User;
 use crate::quantity;
 
 /// What is kept of each stream.
@@ -38,11 +39,12 @@ pub(super) fn run(argv: &[String], limit: Duration) -> io::Result<Ran> {
     start(command.args(args), &[], limit)
 }
 
-/// The same with bytes as the program: they lie in memory, sealed, so that what was verified is what runs (memfd_create(2)).
+/// The same with bytes as the program: they lie in memory, sealed, so that what was verified is what runs (memfd_create(2)). `who`: not as
+/// ourselves, but as this user.
 ///
 /// # Errors
 /// They cannot be run.
-pub(super) fn run_content(content: &[u8], name: &str, args: &[String], vars: &[(&str, String)], limit: Duration) -> io::Result<Ran> {
+pub(super) fn run_content(content: &[u8], name: &str, args: &[String], vars: &[(&str, String)], limit: Duration, who: Option<User>) -> io::Result<Ran> {
     // inherited on purpose: a script's interpreter opens it once more
     let flags = MemfdFlags::ALLOW_SEALING;
     let fd = match memfd_create("pikit-command", flags | MemfdFlags::EXEC) {
@@ -55,6 +57,9 @@ pub(super) fn run_content(content: &[u8], name: &str, args: &[String], vars: &[(
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     let mut command = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
     command.arg0(name).args(args);
+    if let Some(user) = who {
+        user.of(&mut command);
+    }
     start(&mut command, vars, limit)
 }
 
@@ -188,11 +193,11 @@ mod tests {
     #[test]
     fn bytes_are_run_as_they_are_script_or_program() {
         let script = b"#!/bin/sh\nread line < \"$0\"; echo \"$1 $WORD $line\"; exit 3\n";
-        let ran = run_content(script, "migrate", &["one".into()], &[("WORD", "two".into())], LONG).unwrap();
+        let ran = run_content(script, "migrate", &["one".into()], &[("WORD", "two".into())], LONG, None).unwrap();
         assert_eq!((ran.status, ran.stdout.trim()), (Some(3), "one two #!/bin/sh"));
         let program = std::fs::read("/bin/true").unwrap();
-        assert_eq!(run_content(&program, "true", &[], &[], LONG).unwrap().status, Some(0));
-        assert!(run_content(b"no program", "x", &[], &[], LONG).is_err());
+        assert_eq!(run_content(&program, "true", &[], &[], LONG, None).unwrap().status, Some(0));
+        assert!(run_content(b"no program", "x", &[], &[], LONG, None).is_err());
     }
 
     fn sh(script: &str, limit: Duration) -> Ran {

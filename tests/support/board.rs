@@ -93,7 +93,9 @@ impl Board {
         let text = fs::read_to_string(&config).unwrap();
         fs::write(config, text.replace(self.root.to_str().unwrap(), root.to_str().unwrap())).unwrap();
         let before = self.before.iter().map(|w| w.replace(self.root.to_str().unwrap(), root.to_str().unwrap())).collect();
-        Board { root, before, program: self.program.clone() }
+        // a board that is run by the updater on it
+        let program = self.program.strip_prefix(&self.root).map_or_else(|_| self.program.clone(), |inside| root.join(inside));
+        Board { root, before, program }
     }
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
@@ -144,7 +146,7 @@ impl Board {
     /// The managed paths, and what the board says is installed.
     pub fn tree(&self) -> Tree {
         let mut all = tree::read(&self.root, "srv/web");
-        for path in ["usr/bin/api.py", "etc/pikit/version", "var/lib/pikit-update/installed.json"] {
+        for path in ["usr/bin/api.py", "usr/bin/pikit-updater", "etc/pikit/version", "var/lib/pikit-update/installed.json"] {
             all.extend(tree::read(&self.root, path));
         }
         all

@@ -20,7 +20,8 @@ const WELL: &str = "timeout = \"60s\"";
 /// What the dashboard consists of on most machines.
 pub const PLACES: [(&str, &str); 2] = [("pikit-web/", "/var/www/pikit-web/"), ("pikit-api.py", "/usr/local/bin/pikit-api.py")];
 /// Units of the root side that share one sandbox.
-pub const ROOT_SIDE: [&str; 4] = ["pikit-update.service", "pikit-update-apply.service", "pikit-update-recover.service", "pikit-update-trial.service"];
+pub const ROOT_SIDE: [&str; 5] =
+    ["pikit-update.service", "pikit-update-apply.service", "pikit-update-recover.service", "pikit-update-trial.service", "pikit-update-previous.service"];
 
 /// The dashboard's own service: it says which page it was started with, and whether it is well. It is sick for ever in a release that says so, and
 /// not well yet while there is a file `/srv/hold-VERSION`.
@@ -153,8 +154,9 @@ impl Machine {
         for (path, content) in files {
             self.write(&format!("srv/packing/tree/{path}"), content);
         }
+        let updater = if self.has("srv/packing/tree/bin/pikit-updater") { "\"bin/pikit-updater\" = \"0755\"\n" } else { "" };
         let recipe = format!(
-            "product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n[modes]\n\"pikit-api.py\" = \"0755\"\n\
+            "product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n[modes]\n\"pikit-api.py\" = \"0755\"\n{updater}\
              [[include]]\nfrom = \"tree\"\nto = \"\"\n[services]\nrestart = [\"pikit-api.service\"]\n"
         );
         self.write("srv/packing/release.toml", recipe);

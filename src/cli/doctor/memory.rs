@@ -43,6 +43,9 @@ fn state(board: &Board) -> Finding {
     match (State::load(disk, layout), history::load(disk, layout)) {
         (Err(e), _) | (_, Err(e)) => unreadable("state", &e),
         (Ok(loaded), Ok(rows)) => match loaded.trouble {
+            Some(trouble) if loaded.newer => {
+                Finding::fail("state", trouble, "use the newer updater that wrote it: this one changes nothing here; docs/install.md tells how to install one")
+            }
             Some(trouble) => Finding::warn("state", trouble, "the next command that changes something sets it aside and begins a new one"),
             None => Finding::ok("state", format!("readable, with {} in the history", count(rows.len(), "transaction"))),
         },
