@@ -83,6 +83,10 @@ impl Error {
     pub fn again(&self) -> Error {
         Error { code: self.code, phase: self.phase, hint: self.hint.clone(), message: self.message(), cause: None }
     }
+    /// The same in other words, its causes in them.
+    pub fn in_words(self, other: impl FnOnce(String) -> String) -> Error {
+        Error { message: other(self.message()), cause: None, ..self }
+    }
     /// The operating system's error below this one, if that is what it was.
     pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
         self.cause.as_ref()?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)

@@ -71,6 +71,9 @@ pub struct Request {
     /// `apply`: the only manifest that may be installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
+    /// `apply`: what was uploaded, instead of what the source offers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub upload: bool,
     /// `rollback`: the backup's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
@@ -85,7 +88,7 @@ pub struct Request {
 impl Request {
     /// A request without particulars.
     pub fn new(clock: &dyn Clock, action: Wish) -> Self {
-        Request { transaction: clock.new_id(), action, version: None, manifest: None, backup: None, mode: None, at: None }
+        Request { transaction: clock.new_id(), action, version: None, manifest: None, upload: false, backup: None, mode: None, at: None }
     }
     /// Reads a request.
     ///
@@ -120,12 +123,17 @@ impl Request {
         let given = [
             ("version", self.version.is_some(), matches!(self.action, Wish::Apply | Wish::ApplyAnyway | Wish::Skip | Wish::Unskip)),
             ("manifest", self.manifest.is_some(), matches!(self.action, Wish::Apply | Wish::ApplyAnyway)),
+            ("upload", self.upload, matches!(self.action, Wish::Apply | Wish::ApplyAnyway)),
             ("backup", self.backup.is_some(), self.action == Wish::Rollback),
             ("mode", self.mode.is_some(), self.action == Wish::Auto),
             ("at", self.at.is_some(), self.action == Wish::Auto),
         ];
         if let Some((key, ..)) = given.iter().find(|(_, there, allowed)| *there && !allowed) {
             return Err(format!("{key}: has no meaning for {}", self.action.name()));
+        }
+        if self.upload && self.manifest.is_none() {
+            // whoever says yes has seen what it is
+            return Err("manifest: of an upload only the one that was looked at is installed".into());
         }
         match self.action {
             Wish::Skip | Wish::Unskip if self.version.is_none() => Err("version: which one?".into()),
@@ -293,6 +301,7 @@ mod tests {
             r#""action":"check""#,
             r#""action":"apply","version":"1.2.0","manifest":"0000000000000000000000000000000000000000000000000000000000000000""#,
             r#""action":"apply-anyway","version":"1.2.0-beta.1""#,
+            r#""action":"apply","upload":true,"manifest":"0000000000000000000000000000000000000000000000000000000000000000""#,
             r#""action":"rollback","backup":"0007-20261101T042030Z-1.2.0""#,
             r#""action":"auto","mode":"install","at":"04:20""#,
             r#""action":"skip","version":"1.2.0""#,
@@ -306,6 +315,9 @@ mod tests {
             &format!(r#""action":"skip","version":"1.2.0-{}""#, "x".repeat(100)),
             r#""action":"apply","manifest":"00""#,
             r#""action":"apply","from":"/dev/sda""#,
+            r#""action":"apply","upload":true"#,
+            r#""action":"apply","upload":"/dev/sda""#,
+            r#""action":"rollback","upload":true"#,
             r#""action":"apply","backup":"0007-x""#,
             r#""action":"rollback","backup":"../../etc""#,
             r#""action":"rollback","backup":".hidden""#,

@@ -21,6 +21,8 @@ mod nginx;
 mod activation;
 #[path = "api/figures.rs"]
 mod figures;
+#[path = "api/upload.rs"]
+mod upload;
 #[path = "api/document.rs"]
 mod document;
 

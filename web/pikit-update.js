@@ -48,7 +48,7 @@ class Store {
     const s = screen(this.m, Date.now());
     for (const v of this.views) v.draw(s);
     if (!this.m.ui.open || this.m.link !== "up") return;
-    if (s.plan) this.load("plan", "plan");
+    if (s.plan && !s.own) this.load("plan", "plan");
     if (s.excerpt) this.load("excerpt", `log?transaction=${s.logOf}`);
     if (s.history) this.load("history", "history");
   }
@@ -127,6 +127,21 @@ class Store {
       if (id !== "login") problem.status === 401 ? this.lost(problem) : this.refresh();
     }
   }
+  /// Sends a bundle to the board, which says what it is.
+  async send(file) {
+    const { name, size } = file;
+    this.on("file", { file: { name, size, sent: 0, found: null } });
+    for (const v of this.views) v.top?.();
+    try {
+      const sending = (this.sending = this.api.send(file, (sent) => this.sending && this.on("file", { file: { sent: Math.min(sent, size) } })));
+      const found = await sending.done;
+      this.on("file", { file: { found } });
+    } catch (problem) {
+      this.on("file", { file: null, problem: problem.detail && problem });
+      if (problem.status === 401) this.lost(problem);
+    }
+    this.sending = null;
+  }
   /// Does what a button says.
   act(id, body) {
     const ui = (ui) => this.on("ui", { ui });
@@ -136,6 +151,13 @@ class Store {
     switch (id) {
       case "install": return this.post(id, "apply", wish);
       case "anyway": return this.post(id, "apply", { ...wish, force: true });
+      case "file": return this.send(body);
+      case "unsend": {
+        this.sending?.stop();
+        this.sending = null;
+        return this.on("file", { file: null });
+      }
+      case "installfile": return this.post(id, "apply", { upload: true, require_manifest: this.m.file.found.plan.manifest_sha256 });
       case "skip": case "unskip": return this.post(id, id, { version: a.version });
       case "rollback": return this.post(id, id, { backup: s.rollback_to.backup });
       case "retry": return this.refresh();
@@ -211,8 +233,14 @@ class Dialog extends Base {
   close() {
     this.box.close();
   }
+  top() {
+    if (this.box.open) this.box.querySelector("h3").focus();
+  }
+  pick() {
+    this.box.querySelector("[type=file]").click();
+  }
   draw(s) {
-    if (this.box.open) draw(this.box, dialog(s, (id, body) => (id === "close" || id === "copy" ? this[id]() : this.store.act(id, body))));
+    if (this.box.open) draw(this.box, dialog(s, (id, body) => (/^(close|copy|pick)$/.test(id) ? this[id]() : this.store.act(id, body))));
   }
   async copy() {
     const log = this.shadowRoot.querySelector("[aria-label=Log]");

@@ -22,6 +22,7 @@ export function reduce(m, e) {
     case "ask": return { ...m, acting: e, watch: closed(m.watch, at), problem: null, done: null, ui: { ...m.ui, confirm: false } };
     case "answer": return answered({ ...m, acting: null }, e, m.acting?.body);
     case "problem": return { ...m, acting: null, problem: e.problem };
+    case "file": return { ...m, file: e.file && { ...m.file, ...e.file }, problem: e.problem ?? null, done: null };
     case "seen": return { ...m, problem: null, done: null, watch: closed(m.watch, at), ui: {} };
     case "ui": return { ...m, ui: { ...m.ui, ...e.ui } };
     case "data": return { ...m, data: { ...m.data, [e.name]: e.value } };
@@ -85,10 +86,10 @@ function answered(m, { id, data, at }, body) {
   if (!data?.transaction) return m;
   const { transaction } = data;
   const s = m.status;
-  const action = id === "install" || id === "anyway" ? "apply" : id;
-  const to = action === "rollback" ? s.rollback_to?.version : action === "repair" ? s.current : body.version;
+  const action = /^install|^anyway/.test(id) ? "apply" : id;
+  const to = action === "rollback" ? s.rollback_to?.version : action === "repair" ? s.current : body.upload ? m.file?.found.version : body.version;
   const watch = { transaction, action, to, at, mine: true, before: s.last_result?.transaction ?? null };
-  return { ...m, watch, moved: at, status: working(s) ? s : { ...s, pending: { transaction, action } } };
+  return { ...m, watch, file: null, moved: at, status: working(s) ? s : { ...s, pending: { transaction, action } } };
 }
 
 // ---- what to do
@@ -205,6 +206,16 @@ function scene(m, now, t) {
   }
   if (s.interrupted)
     return say("bad", "Interrupted", "An update was interrupted", [`The power was cut or the updater was stopped. Nothing is lost. ${SSH}`], { type: ["sudo pikit-updater recover"] });
+  if (m.file?.found) {
+    const { version, bytes: size, plan: p } = m.file.found;
+    const who = p.signed[0] ? `Signed by ${p.signed.map((x) => x.key).join(", ")}` : "Nobody signed it";
+    return say("news", `${version} from a file`, p.from ? `${p.from} → ${version}, from a file` : `Install ${version} from a file`, [`${m.file.name}, ${bytes(size)}. ${who}`, ...p.doubts], { buttons: ["installfile", "unsend"], file: m.file.found });
+  }
+  if (m.file) {
+    const { name: of, size, sent } = m.file;
+    const all = sent >= size;
+    return say("", "Sending a file…", all ? "Looking at the file" : `Sending ${of}`, [all ? "The board checks who signed it and what it would change." : ""], { bar: { percent: Math.floor((100 * sent) / size) || 0, words: `${bytes(sent)} of ${bytes(size)}`, message: "" }, buttons: ["unsend"] });
+  }
   if (m.acting?.id === "check" || s.pending?.action === "check" || s.progress || /^check/.test(s.busy?.command))
     return say("", "Checking…", "Checking for updates", [m.acting ? `Asking for ${since(m.acting.at)}, two minutes at most.` : "Asking the release server."], { wait: true, buttons: [m.acting && "check"] });
   const over = !s.pending && !/^request/.test(s.busy?.command) && s.busy;
@@ -291,7 +302,7 @@ function scene(m, now, t) {
   }
 }
 
-const BUTTON = { check: "Check", install: "Download & Install", anyway: "Try again anyway", skip: "Skip this version", unskip: "Do not skip", retry: "Try again now" };
+const BUTTON = { check: "Check", install: "Download & Install", anyway: "Try again anyway", skip: "Skip this version", unskip: "Do not skip", installfile: "Install", unsend: "Cancel", retry: "Try again now" };
 
 /// `now` is the browser's clock; ages go by the board's.
 export function screen(m, now) {
@@ -302,20 +313,21 @@ export function screen(m, now) {
   const out = {
     ...it, chip: /^Updat/.test(it.chip) ? it.chip : `Updates: ${it.chip}`, product: s?.product, busy: !!m.acting, done: m.done,
     live: `${it.title}${quarter ? `, ${quarter} %` : ""}`, quiet: !m.watch, // a chip that only rests is not announced
-    buttons: it.buttons.filter(Boolean).map((id) => ({ id, words: BUTTON[id], look: { install: "main", retry: "main", anyway: "risky" }[id] })),
+    buttons: it.buttons.filter(Boolean).map((id) => ({ id, words: BUTTON[id], look: { install: "main", installfile: "main", retry: "main", anyway: "risky" }[id] })),
     problem: m.problem && !it.lines.includes(sentence(m.problem.detail)) && [sentence(m.problem.detail), sentence(m.problem.hint)],
   };
   if (!s || it.overlay || m.back) return out;
   const { ui, data } = m;
-  const a = it.offer ? s.available : null;
+  const from = it.file?.plan;
+  const a = it.offer ? s.available : from ? { ...from, version: it.file.version } : null;
   const { mode = "check", at = "04:20", next, timer } = (m.acting?.id === "auto" && { ...s.auto, ...m.acting.body }) || s.auto || {};
   const to = s.rollback_to && `${name(s.rollback_to.version)} of ${date(s.rollback_to.at, t)}`;
   return {
     ...out, idle: !it.bar && !it.wait && m.link === "up" && !s.interrupted,
     notes: a && [a, ...(a.earlier ?? [])].map((n) => ({ title: `${n.version}${n.released ? ` · ${date(n.released, t)}` : ""}`, text: n.notes || "No release notes came with it." })),
     changelog: /^https?:/.test(a?.changelog) && a.changelog,
-    plan: a && plan(a, data.plan?.value),
-    files: a && ui.files && (data.plan?.value?.files ?? []).filter((f) => f.change !== "keep").map((f) => [f.path, { add: "new", replace: "changes", remove: "goes" }[f.change] ?? "yours, kept"]),
+    plan: a && plan(from ? {} : a, from ?? data.plan?.value), own: !!from,
+    files: a && ui.files && ((from ?? data.plan?.value)?.files ?? []).filter((f) => f.change !== "keep").map((f) => [f.path, { add: "new", replace: "changes", remove: "goes" }[f.change] ?? "yours, kept"]),
     facts: [
       ["Installed", s.current ?? "no release yet"], ["Last checked", s.last_check ? age(s.last_check, t) : "never"],
       ["Next check", mode === "off" || !timer ? "when you ask" : next ? date(next, t, true) : "not known"],

@@ -27,6 +27,8 @@ struct Apply {
     require_manifest: Option<Digest>,
     #[serde(default)]
     force: bool,
+    #[serde(default)]
+    upload: bool,
 }
 
 #[derive(Deserialize)]
@@ -67,13 +69,23 @@ pub fn of(route: Route, request: &mut Request, id: &str) -> Result<request::Requ
 /// # Errors
 /// What is wrong with it.
 pub fn meant(route: Route, body: &[u8], id: &str) -> Result<request::Request, Reply> {
-    let plain = |action: Wish| request::Request { transaction: id.to_owned(), action, version: None, manifest: None, backup: None, mode: None, at: None };
+    let plain = |action: Wish| request::Request {
+        transaction: id.to_owned(),
+        action,
+        version: None,
+        manifest: None,
+        upload: false,
+        backup: None,
+        mode: None,
+        at: None,
+    };
     let asked = match route {
         Route::Check => shape::<Nothing>(body).map(|_| plain(Wish::Check)),
         Route::Repair => shape::<Nothing>(body).map(|_| plain(Wish::Repair)),
         Route::Apply => shape::<Apply>(body).map(|a| request::Request {
             version: a.version,
             manifest: a.require_manifest,
+            upload: a.upload,
             ..plain(if a.force { Wish::ApplyAnyway } else { Wish::Apply })
         }),
         Route::Rollback => shape::<Rollback>(body).map(|r| request::Request { backup: r.backup, ..plain(Wish::Rollback) }),

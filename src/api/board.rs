@@ -1,5 +1,6 @@
 //! What the API shows, and how it has things done: the real board, or made-up states for work on the page.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::apart;
 use crate::daily::timer::{self, Next};
 use crate::device::Settings;
 use crate::error::{Doing, Error, Result};
@@ -14,14 +16,16 @@ use crate::event::Silent;
 use crate::request::{self, Answer, Request, Trouble};
 use crate::state::status::Auto;
 use crate::state::{history, log};
+use crate::update::apply::{self, Done};
 use crate::update::view::{self, Pending};
-use crate::update::{Trip, verify};
+use crate::update::{Trip, aim, upload, verify};
 use crate::world::clock::RealClock;
 use crate::world::look::LookOnly;
 use crate::world::outside::RealOutside;
 use crate::world::real::RealDisk;
 use crate::world::{Clock, Disk as _, World, durable};
 
+use super::config::Config;
 use super::metrics;
 use super::watch::Watch;
 
@@ -64,6 +68,11 @@ pub trait Board: Send + Sync {
     /// # Errors
     /// Something else is being done.
     fn ask(&self, request: &Request) -> Result<()>;
+    /// Takes a bundle in, and says what it is and what it would do.
+    ///
+    /// # Errors
+    /// Something else is being done; there is no room; it is no bundle that this board would install.
+    fn receive(&self, from: &mut dyn Read, length: u64) -> Result<Value>;
     /// How the last request ended.
     fn answer(&self) -> Option<Answer>;
     /// Waits until something may have changed, at most so long.
@@ -114,47 +123,6 @@ impl Left {
 
 /// How long the other side may take to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The config, read again when its file changes: whoever sets the hour on the page wants to see it there.
-pub struct Config {
-    /// The file.
-    pub path: PathBuf,
-    /// Makes settings of it.
-    pub read: Box<dyn Fn() -> Result<Settings> + Send + Sync>,
-    /// What it said, and which file said so.
-    known: Mutex<(Option<Version>, Arc<Settings>)>,
-}
-
-/// Tells one version of a file from the next.
-type Version = (u64, i64, i64, u64);
-
-impl Config {
-    /// Reads it for the first time.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn new(path: PathBuf, read: Box<dyn Fn() -> Result<Settings> + Send + Sync>) -> Result<Self> {
-        let version = version(&path);
-        let settings = Arc::new(read()?);
-        Ok(Config { path, read, known: Mutex::new((version, settings)) })
-    }
-    /// What it says now. One that cannot be read just now has said what it said before.
-    pub fn settings(&self) -> Arc<Settings> {
-        let now = version(&self.path);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if now != known.0
-            && let Ok(settings) = (self.read)()
-        {
-            *known = (now, Arc::new(settings));
-        }
-        Arc::clone(&known.1)
-    }
-}
-
-fn version(path: &std::path::Path) -> Option<Version> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.size()))
-}
 
 impl Real {
     /// A board; `start` is the command that does a request.
@@ -221,6 +189,39 @@ impl Real {
         *known = Some(Said { asked: Instant::now(), of, next });
         (next.at, next.timer)
     }
+    /// Whether nothing is being done and nothing was asked for.
+    fn is_free(&self) -> Result<()> {
+        let seen = self.view()?;
+        if let Some(pending) = seen.pending {
+            let message = format!("something else was asked for and is about to begin: {}", pending.action.name());
+            return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
+        }
+        if let Some(busy) = seen.busy {
+            // `request`: asked for on a page, and the state tells what it is
+            let what = Some(busy.command).filter(|c| !c.is_empty() && !c.starts_with("request")).map(|c| format!(": {c}"));
+            let message = format!("another run is at work (since {}){}", busy.since.format("%H:%M:%S UTC"), what.unwrap_or_default());
+            return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
+        }
+        Ok(())
+    }
+    /// What was uploaded, looked at as `apply --dry-run --from` does.
+    fn look_at_upload(&self, settings: &Settings, length: u64) -> Result<Value> {
+        let disk = self.disk();
+        let disk = LookOnly(&disk);
+        let mut silent = Silent;
+        let mut trip = Trip::looking(self.world(&disk), settings, &mut silent)?;
+        let source = apart::open_from(&upload::place(&settings.layout), settings, &self.clock)?;
+        let asked = aim::Request { dry_run: true, ..aim::Request::default() };
+        match apply::apply(&mut trip, source.as_ref(), asked, &mut |_| Ok(()))? {
+            Done::Planned(proposal) => Ok(json!({"version": proposal.plan.to, "bytes": length, "plan": proposal.json()})),
+            Done::Ended(report) => {
+                let version = report.to.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
+                let why = report.notes.first().cloned().unwrap_or_else(|| format!("{version} is installed already, and nothing of it differs"));
+                Err(Error::refused(format!("there is nothing to install: {why}"))
+                    .hint("an older release is installed with `sudo pikit-updater apply --from FILE --allow-downgrade`"))
+            }
+        }
+    }
     fn nobody_came(&self, request: &Request, lay_there: bool) -> Answer {
         let message = if lay_there { "nobody took the request" } else { "the request was taken, and whoever took it ended without a word" };
         let hint = match self.start {
@@ -277,20 +278,23 @@ impl Board for Real {
         let rows = history::load(&self.disk(), &self.settings().layout)?;
         Ok(metrics::text(&self.view()?, &rows))
     }
+    fn receive(&self, from: &mut dyn Read, length: u64) -> Result<Value> {
+        self.is_free()?;
+        let settings = self.settings();
+        let disk = self.disk();
+        upload::receive(&disk, &settings.layout, &self.clock, from, length, settings.min_free)?;
+        let found = self.look_at_upload(&settings, length);
+        found.map_err(|e| {
+            upload::discard(&disk, &settings.layout);
+            // where it lay is nothing to whoever sent it
+            let place = upload::place(&settings.layout).display().to_string();
+            e.in_words(|words| words.replace(&place, "the file"))
+        })
+    }
     fn ask(&self, request: &Request) -> Result<()> {
         let _one = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let layout = &self.settings().layout;
-        let seen = self.view()?;
-        if let Some(pending) = seen.pending {
-            let message = format!("something else was asked for and is about to begin: {}", pending.action.name());
-            return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
-        }
-        if let Some(busy) = seen.busy {
-            // `request`: asked for on a page, and the state tells what it is
-            let what = Some(busy.command).filter(|c| !c.is_empty() && !c.starts_with("request")).map(|c| format!(": {c}"));
-            let message = format!("another run is at work (since {}){}", busy.since.format("%H:%M:%S UTC"), what.unwrap_or_default());
-            return Err(Error::new(crate::Code::Busy, message).hint("wait until it is done; the state shows what it is doing"));
-        }
+        self.is_free()?;
         {
             // whoever looks meanwhile sees both or neither
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The client at the other end of a request.
@@ -11,6 +12,17 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Whether it is still there.
     pub gone: Gone,
+    /// The body, where it passes by.
+    pub body: Option<Passing>,
+}
+
+/// A body that comes while it is read; nobody keeps it.
+#[derive(Debug, Clone)]
+pub struct Passing {
+    /// Bytes that were announced. Fewer may come: then the client has gone.
+    pub length: u64,
+    /// Where they come from.
+    pub bytes: Arc<UnixStream>,
 }
 
 /// Whether a client has gone. A stream asks, or is told: tiny_http's writer would notice at the next event only.

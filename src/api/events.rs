@@ -279,6 +279,9 @@ mod tests {
         fn ask(&self, _: &crate::request::Request) -> Result<()> {
             Ok(())
         }
+        fn receive(&self, _: &mut dyn std::io::Read, _: u64) -> Result<Value> {
+            unreachable!()
+        }
         fn answer(&self) -> Option<crate::request::Answer> {
             None
         }

@@ -130,7 +130,7 @@ impl Pool {
         let caller = id.and_then(|id| self.callers.take(id)).unwrap_or_else(|| {
             let gone = Gone::default();
             gone.set();
-            Caller { address: None, gone }
+            Caller { address: None, gone, body: None }
         });
         // tiny_http answers 500 for a request that is dropped unanswered
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.handler)(request, caller)));

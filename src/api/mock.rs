@@ -1,6 +1,7 @@
 //! Made-up states, for work on the page: each `status-NAME.json` of a folder, shown one at a time. `GET /mock/` lists them,
 //! `GET /mock/NAME` shows one from then on; everything that is asked for is granted and nothing happens.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::world::clock::RealClock;
 
 /// The state that is shown first.
 const FIRST: &str = "mock-update-status.json";
+
+/// What an upload is said to be.
+const UPLOAD: &str = "upload.json";
 
 /// A board that is not there.
 pub struct Mock {
@@ -86,6 +90,12 @@ impl Board for Mock {
         let answer = Answer { transaction: request.transaction.clone(), action: Some(request.action), at: self.clock.now(), ok: true, error: None };
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(answer);
         Ok(())
+    }
+    fn receive(&self, from: &mut dyn Read, _: u64) -> Result<Value> {
+        std::io::copy(from, &mut std::io::sink()).doing(|| "taking the upload in".into())?;
+        let path = self.dir.join(UPLOAD);
+        let text = std::fs::read_to_string(&path).doing(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).map_err(|e| Error::usage(format!("{} is no JSON", path.display())).because(e))
     }
     fn answer(&self) -> Option<Answer> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).1.clone()

@@ -25,6 +25,8 @@ pub mod reply;
 pub mod watch;
 /// The state in numbers.
 pub mod metrics;
+/// The config, read again when it changes.
+pub mod config;
 /// What is shown, and how things are had done.
 pub mod board;
 /// Made-up states.

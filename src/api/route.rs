@@ -23,6 +23,7 @@ pub enum Route {
     Auto,
     Skip,
     Unskip,
+    Upload,
 }
 
 impl Route {
@@ -52,6 +53,7 @@ impl Route {
                 Some("auto") => Route::Auto,
                 Some("skip") => Route::Skip,
                 Some("unskip") => Route::Unskip,
+                Some("upload") => Route::Upload,
                 Some(_) => return None,
             },
         })
@@ -59,7 +61,11 @@ impl Route {
     /// Whether it changes something.
     pub fn is_post(self) -> bool {
         use Route::*;
-        matches!(self, Login | Logout | Check | Apply | Rollback | Repair | Auto | Skip | Unskip)
+        matches!(self, Login | Logout | Check | Apply | Rollback | Repair | Auto | Skip | Unskip | Upload)
+    }
+    /// What its body must be declared as.
+    pub fn kind(self) -> &'static str {
+        if self == Route::Upload { "application/octet-stream" } else { "application/json" }
     }
     /// Whether it is answered without a token.
     pub fn is_open(self) -> bool {

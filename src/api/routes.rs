@@ -1,6 +1,7 @@
 //! What is answered to what. Every request is checked in the same order: a name of this board, a page of ours, a route, its method,
 //! the token, the kind and the shape of its body.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use super::reply::{Reply, header};
 use super::route::Route;
 use super::watch::Watch;
 use super::{asked, stream, ui};
-use crate::Result;
 use crate::request;
+use crate::{Code, Result};
 
 /// How long an answer that needs the other side is waited for. Less than the minute after which proxies give up.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -43,6 +44,8 @@ pub struct Api {
     pub attempts: Mutex<Attempts>,
     /// One comparison of all files at a time.
     pub comparing: Mutex<()>,
+    /// One upload at a time.
+    pub receiving: Mutex<()>,
     /// Made-up states, if that is what is shown.
     pub mock: Option<Arc<Mock>>,
 }
@@ -58,6 +61,7 @@ impl Api {
                     return self.send(request, reply);
                 }
             },
+            Ok(Route::Upload) => self.upload(&caller).unwrap_or_else(|e| Reply::error(&e)),
             Ok(route) => self.reply(route, &mut request).unwrap_or_else(|e| Reply::error(&e)),
             Err(reply) => reply,
         };
@@ -105,8 +109,8 @@ impl Api {
         }
         if route.is_post() {
             let kind = header(request, "Content-Type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-            if !kind.eq_ignore_ascii_case("application/json") {
-                return Err(Reply::problem(415, "the body is to be application/json"));
+            if !kind.eq_ignore_ascii_case(route.kind()) {
+                return Err(Reply::problem(415, format!("the body is to be {}", route.kind())));
             }
         }
         Ok(route)
@@ -217,6 +221,21 @@ impl Api {
         attempts.right(&address);
         let session = token.session(Utc::now().timestamp() + access::SESSION);
         Reply::empty().with("Set-Cookie", cookie(request, &session, access::SESSION))
+    }
+
+    /// Takes a bundle in while it comes, and says what it is.
+    fn upload(&self, caller: &Caller) -> Result<Reply> {
+        let Some(body) = caller.body.as_ref().filter(|b| b.length > 0) else { return Ok(Reply::problem(422, "there is no file in it")) };
+        let Ok(_one) = self.receiving.try_lock() else { return Ok(Reply::problem(409, "another file is being sent just now")) };
+        Ok(match self.board.receive(&mut body.bytes.as_ref(), body.length) {
+            Ok(found) => Reply::json(200, &found),
+            Err(e) if matches!(e.io_kind(), Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) => {
+                Reply::trouble(507, e.code as u8, None, &e.message(), e.hint.as_deref())
+            }
+            // here the file is the source
+            Err(e) if e.code == Code::Source => Reply::trouble(422, e.code as u8, None, &e.message(), e.hint.as_deref()),
+            Err(e) => Reply::error(&e),
+        })
     }
 
     /// Has something done by the side that may.

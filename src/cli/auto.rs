@@ -14,7 +14,7 @@ use crate::daily::run::{Day, run as days_work};
 use crate::daily::{self, Set};
 use crate::error::{Code, Doing, Error, Result, stopped};
 use crate::quantity::seconds;
-use crate::update::Trip;
+use crate::update::{Trip, upload};
 use crate::world::{Clock, World};
 use crate::{apart, notify};
 
@@ -114,6 +114,7 @@ fn once(board: &Board, voice: &Voice, last: bool) -> Result<u8> {
         }
         locked => locked?,
     };
+    upload::tidy(&board.disk, &board.settings.layout, board.clock.now());
     let mut progress = Progress::new(voice);
     let done = {
         let mut trip = Trip::new(board.world(), &board.settings, &locked, &mut progress)?;

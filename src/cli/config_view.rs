@@ -67,7 +67,7 @@ fn effective(s: &Settings) -> Value {
             "days": s.schedule.day_names(),
             "jitter": time(s.schedule.jitter)
         },
-        "api": {"listen": s.api.listen.to_string(), "token_file": s.api.token_file, "hosts": s.api.hosts},
+        "api": {"listen": s.api.listen.to_string(), "token_file": s.api.token_file, "hosts": s.api.hosts, "upload_limit": s.api.upload_limit},
         "notify": s.notify.as_ref().map(|n| json!({"webhook": crate::notify::to_whom(&n.webhook), "events": n.events, "format": format!("{:?}", n.format).to_lowercase()})),
     })
 }

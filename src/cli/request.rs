@@ -1,5 +1,7 @@
 //! The side that may change things: takes the request that the API left and does what it asks for, as if it had been typed.
 
+use std::path::PathBuf;
+
 use chrono::Utc;
 
 use super::args::{Apply, Globals, Rollback};
@@ -11,7 +13,7 @@ use crate::device::Layout;
 use crate::error::{Error, Result};
 use crate::request::{self, Answer, Request, Trouble, Wish};
 use crate::state::{State, history};
-use crate::update::recover;
+use crate::update::{recover, upload};
 use crate::world::clock::RealClock;
 use crate::world::durable;
 use crate::world::real::RealDisk;
@@ -74,13 +76,19 @@ fn was_used(disk: &RealDisk, layout: &Layout, id: &str) -> bool {
         || is_last()
 }
 
+fn take_upload(globals: &Globals, request: &Request) -> Result<PathBuf> {
+    let settings = board::settings(globals)?;
+    upload::take(&RealDisk::new(Vec::new()), &settings.layout, &request.transaction, settings.api.upload_limit)
+}
+
 fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {
     match request.action {
         Wish::Check => look::check(globals, voice, false),
         Wish::Apply | Wish::ApplyAnyway => {
+            let taken = if request.upload { Some(take_upload(globals, request)?) } else { None };
             let asked = Apply {
                 version: request.version.clone(),
-                from: None,
+                from: taken.clone(),
                 dry_run: false,
                 require_manifest: request.manifest,
                 download_only: false,
@@ -88,7 +96,12 @@ fn act(globals: &Globals, voice: &Voice, request: &Request) -> Result<u8> {
                 force: request.action == Wish::ApplyAnyway,
                 yes: true,
             };
-            change::apply(globals, voice, &asked)
+            let done = change::apply(globals, voice, &asked);
+            // used or refused: whoever wants it again sends it again
+            if let Some(path) = taken {
+                let _ = durable::remove_whole(&RealDisk::new(Vec::new()), &path);
+            }
+            done
         }
         Wish::Rollback => change::rollback(globals, voice, &Rollback { backup: request.backup.clone(), list: false, dry_run: false, yes: true }),
         Wish::Repair => change::repair(globals, voice, true),

@@ -7,12 +7,16 @@ use super::args::{Globals, Serve};
 use super::board;
 use super::voice::{Tone, Voice, json_line, with_ok};
 use crate::api::access::{self, Token};
-use crate::api::board::{Config, Real};
+use crate::api::board::Real;
+use crate::api::config::Config;
 use crate::api::mock::Mock;
 use crate::api::serve::{self, Options};
 use crate::device::contact::Listen;
 use crate::error::{Doing, Result};
+use crate::update::upload;
+use crate::world::clock::{Clock as _, RealClock};
 use crate::world::durable;
+use crate::world::real::RealDisk;
 
 /// `serve`. Returns when it is told to end, or when nobody has asked for long.
 ///
@@ -24,7 +28,14 @@ pub fn run(globals: &Globals, voice: &Voice, asked: &Serve) -> Result<u8> {
         let mock = Arc::new(Mock::new(dir)?);
         let listen = Listen::Tcp(([127, 0, 0, 1], 8686).into());
         say(&format!("made-up states of {}; http://{listen}/mock/ lists them, http://{listen}/mock/NAME shows one", dir.display()));
-        let options = Options { token_file: None, names: access::own_names(&[], &node()), idle: asked.idle, listen, mock: Some(Arc::clone(&mock)) };
+        let options = Options {
+            token_file: None,
+            names: access::own_names(&[], &node()),
+            idle: asked.idle,
+            listen,
+            upload_limit: 1 << 30,
+            mock: Some(Arc::clone(&mock)),
+        };
         return serve::run(mock, options, &say);
     }
     let path = board::config_path(globals, &board::layout(globals)?);
@@ -36,8 +47,16 @@ pub fn run(globals: &Globals, voice: &Voice, asked: &Serve) -> Result<u8> {
         make(&api.token_file, &Token::make()?).map_err(|e| e.hint(hint))?;
         say(&format!("a token was made in {}: `pikit-updater token` shows it", api.token_file.display()));
     }
+    upload::tidy(&RealDisk::new(Vec::new()), &config.settings().layout, RealClock::new().now());
     let start = if asked.leave_requests { None } else { Some(other_side(globals)?) };
-    let options = Options { token_file: Some(api.token_file), names: access::own_names(&api.hosts, &node()), idle: asked.idle, listen: api.listen, mock: None };
+    let options = Options {
+        token_file: Some(api.token_file),
+        names: access::own_names(&api.hosts, &node()),
+        idle: asked.idle,
+        listen: api.listen,
+        upload_limit: api.upload_limit,
+        mock: None,
+    };
     serve::run(Arc::new(Real::new(config, start)), options, &say)
 }
 

@@ -111,7 +111,7 @@ section!(Trial { timeout: String = "120s", interval: String = "5s", settle: Stri
 section!(Backup { keep: u32 = 1u32, min_free: String = "64MiB" });
 section!(Download { timeout: String = "30s", min_speed: String = "1KiB/s", limit_rate: String = "0" });
 section!(Schedule { action: String = "check", at: String = "04:20", window: String = "0", days: Vec<String> = Vec::<String>::new(), jitter: String = "30m", });
-section!(Api { listen: String = "127.0.0.1:8686", token_file: String = "/etc/pikit/api-token", hosts: Vec<String> = Vec::<String>::new(), });
+section!(Api { listen: String = "127.0.0.1:8686", token_file: String = "/etc/pikit/api-token", hosts: Vec<String> = Vec::<String>::new(), upload_limit: String = "1GiB", });
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

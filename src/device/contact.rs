@@ -13,6 +13,8 @@ pub struct Api {
     pub token_file: PathBuf,
     /// Host names it answers to, besides its own.
     pub hosts: Vec<String>,
+    /// Largest bundle that may be sent to it, bytes; 0: none may.
+    pub upload_limit: u64,
 }
 
 /// A place to listen at.
@@ -57,7 +59,8 @@ impl Api {
             return Err(format!("api.hosts: {host:?} is no host name"));
         }
         let hosts = config.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Ok(Api { listen, token_file: layout.rooted(config.token_file.as_ref()), hosts })
+        let upload_limit = crate::quantity::size(&config.upload_limit).map_err(|e| format!("api.upload_limit: {e}"))?;
+        Ok(Api { listen, token_file: layout.rooted(config.token_file.as_ref()), hosts, upload_limit })
     }
 }
 

@@ -81,6 +81,10 @@ impl Layout {
     pub fn fetched(&self) -> PathBuf {
         self.root.join(if self.fetched_apart { "var/lib/pikit-update/fetched" } else { "var/tmp/pikit-update" })
     }
+    /// Where the API puts a bundle that somebody sent it.
+    pub fn uploads(&self) -> PathBuf {
+        self.fetched().join("upload")
+    }
     /// The root.
     pub fn root(&self) -> &Path {
         &self.root

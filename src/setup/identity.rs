@@ -4,6 +4,7 @@
 use crate::device::Settings;
 use crate::error::{Doing, Result};
 use crate::state::State;
+use crate::update::{pieces, upload};
 use crate::world::{World, durable};
 
 /// What was done.
@@ -28,7 +29,6 @@ pub fn reset(world: World, settings: &Settings) -> Result<Reset> {
         (layout.logs(), "its logs"),
         (layout.notified(), "what others were told already"),
         (layout.offered(), "what its source last said"),
-        (layout.fetched(), "what was fetched and not used"),
         (layout.answer(), "how the last request ended"),
         (layout.planned(), "the plan of the last check"),
     ];
@@ -42,6 +42,8 @@ pub fn reset(world: World, settings: &Settings) -> Result<Reset> {
             done.removed.push(format!("{}: {what}", path.display()));
         }
     }
+    pieces::forget(disk, layout);
+    upload::discard(disk, layout);
     let mut state = State::load(disk, layout)?.state;
     if state.last_result.is_some() || state.last_check.is_some() || state.available.is_some() {
         (state.last_result, state.last_check, state.last_check_error) = (None, None, None);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::survey::{self, CopyError};
-use super::{Trip, backup};
+use super::{Trip, backup, pieces};
 use crate::device::Managed;
 use crate::error::{Doing, Result};
 use crate::plan::{Action, Change, Facts, Planned, Want};
@@ -23,12 +23,11 @@ impl AtHand {
     pub fn look(trip: &Trip, facts: &Facts) -> Result<Self> {
         let (disk, layout) = (trip.world.disk, &trip.settings.layout);
         let mut places = BTreeMap::new();
-        let fetched = layout.fetched();
-        // whatever is wrong with this folder costs a download and nothing else
-        for version in disk.list(&fetched).unwrap_or_default() {
-            for name in disk.list(&fetched.join(&version)).unwrap_or_default() {
+        // whatever is wrong with these folders costs a download and nothing else
+        for home in pieces::homes(disk, layout) {
+            for name in disk.list(&home).unwrap_or_default() {
                 let Some(digest) = name.to_str().and_then(|n| n.parse::<Digest>().ok()) else { continue };
-                let piece = fetched.join(&version).join(name);
+                let piece = home.join(name);
                 // hashed now: a power cut tears what was not synced, and a plan must not count on it
                 if survey::hash(disk, &piece).is_ok_and(|d| d == digest) {
                     places.insert(digest, piece);

@@ -6,7 +6,7 @@ use super::aim::{About, Aim, Request, measure, policy};
 use super::belief::{Belief, Believed};
 use super::judge::Judging;
 use super::proposal::Proposal;
-use super::{Trip, mirror, survey};
+use super::{Trip, mirror, pieces, survey};
 use crate::error::{Code, Doing, Result};
 use crate::event::Phase;
 use crate::plan::decide::Installed;
@@ -172,12 +172,12 @@ fn between(manifest: &Manifest, installed: Option<&semver::Version>) -> Vec<Earl
 
 /// Of what `--download-only` left: the highest version that may be taken. It is believed no more than what the source says.
 fn downloaded(trip: &Trip, judge: &mut dyn Judge) -> Option<Offer> {
-    let (disk, home) = (trip.world.disk, trip.settings.layout.fetched());
-    let names = disk.list(&home).ok()?;
-    let offers = names.iter().filter_map(|name| {
-        let read = |what: &str, limit| durable::read(disk, &home.join(name).join(what), limit).ok()?;
+    let disk = trip.world.disk;
+    let homes = pieces::homes(disk, &trip.settings.layout);
+    let offers = homes.iter().filter_map(|home| {
+        let read = |what: &str, limit| durable::read(disk, &home.join(what), limit).ok()?;
         let bytes = read(manifest::NAME, manifest::SIZE_MAX)?;
-        let (signature, at) = (read(manifest::SIGNATURE_NAME, SIGNATURE_MAX), home.join(name).display().to_string());
+        let (signature, at) = (read(manifest::SIGNATURE_NAME, SIGNATURE_MAX), home.display().to_string());
         // the keys that it is checked by are those that are known: what it says of keys was heard when it was downloaded
         let shown =
             Candidate { name: &at, manifest: &bytes, signature: signature.as_deref(), tag: None, flagged: false, handed: false, look_only: false, steps: &[] };

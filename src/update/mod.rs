@@ -18,6 +18,8 @@ pub mod backup;
 pub mod mirror;
 /// What was fetched and is not used yet.
 pub mod pieces;
+/// A bundle that came through the page.
+pub mod upload;
 /// What a patch starts from.
 pub mod patching;
 /// Taking contents in.

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::begin::Tx;
 use super::fetch::From;
 use super::{Trip, survey};
-use crate::release::{Digest, digest::Hashing};
-use crate::world::durable;
+use crate::device::Layout;
+use crate::release::{Digest, digest::Hashing, manifest};
+use crate::world::{Disk, durable};
 
 /// A place to go on from after an interruption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +94,27 @@ fn copy_piece(trip: &Trip, staged: &Path, piece: &Path, expected: &Digest) -> io
     Ok(())
 }
 
-/// Removes what was fetched and is not needed any more.
+/// Removes what was fetched and is not needed any more. The folder of uploads is another's, and what waits there is not ours.
 pub fn forget_pieces(trip: &Trip) {
-    let _ = durable::remove_whole(trip.world.disk, &trip.settings.layout.fetched());
+    forget(trip.world.disk, &trip.settings.layout);
+}
+
+/// The same without a trip.
+pub fn forget(disk: &dyn Disk, layout: &Layout) {
+    let (home, uploads) = (layout.fetched(), layout.uploads());
+    for name in disk.list(&home).unwrap_or_default() {
+        let path = home.join(name);
+        if path != uploads {
+            let _ = durable::remove_whole(disk, &path);
+        }
+    }
+    // unless there are uploads
+    let _ = disk.rmdir(&home);
+}
+
+/// What was fetched, a folder a version.
+pub fn homes(disk: &dyn Disk, layout: &Layout) -> Vec<PathBuf> {
+    let home = layout.fetched();
+    let names = disk.list(&home).unwrap_or_default();
+    names.iter().filter(|n| n.to_str().is_some_and(|n| manifest::version(n).is_ok())).map(|n| home.join(n)).collect()
 }

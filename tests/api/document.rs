@@ -71,6 +71,7 @@ fn every_route_is_in_the_document() {
         "skip",
         "status",
         "unskip",
+        "upload",
         "verify",
     ];
     let mut known: Vec<String> = names.iter().map(|n| format!("/api/update/{n}")).chain(["/metrics".into(), "/ping".into()]).collect();

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { axe, button, chip, chipComesAtOnce, chipWaitsForNothing, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
 import { Demo } from "./demo.mjs";
@@ -135,6 +135,32 @@ describe("journeys", { concurrency: 2 }, () => {
     assert.equal(await page.locator("#version").textContent(), "1.1.0");
     assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0);
     assert.equal(page.context().serviceWorkers().length, 0);
+    clean(page);
+  });
+
+  test("without a network: a bundle from a file is sent, looked at, and installed; one of somebody else's is refused", async (t) => {
+    const demo = await Demo.start(t);
+    const page = await visit(t, demo, { expect: [AWAY, /status of 422/] });
+    const bundle = readdirSync(demo.dir, { recursive: true }).find((f) => /1\.1\.0\.tar\.gz$/.test(f));
+    await demo.line.cut();
+    t.after(() => demo.line.plug());
+    await show(page);
+    const file = page.locator("pikit-update-dialog input[type=file]");
+    await file.setInputFiles({ name: "holiday.tar.gz", mimeType: "application/gzip", buffer: Buffer.alloc(2_000_000, 7) });
+    await tells(page, /The file/);
+    await until("it is refused", async () => (await page.getByRole("alert").count()) === 1);
+    assert.equal(existsSync(`${demo.board}/var/tmp/pikit-update/upload/bundle.tar.gz`), false);
+    await look(page, "file-refused");
+    await file.setInputFiles(`${demo.dir}/${bundle}`);
+    await says(page, "1.0.0 → 1.1.0, from a file");
+    await tells(page, /restarts pikit-api/);
+    await look(page, "file-found");
+    const loaded = reloads(page);
+    await button(page, "Install").click();
+    await loaded;
+    await says(page, "Updated to 1.1.0");
+    assert.equal((await demo.status()).current, "1.1.0");
+    assert.equal((await (await fetch(`${demo.url}ping`)).json()).version, "1.1.0");
     clean(page);
   });
 

@@ -13,6 +13,7 @@ export const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; require-trusted-types-for 'script'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".json": "application/json" };
 export const names = readdirSync(MOCK).filter((f) => /^status-.*\.json$/.test(f)).map((f) => f.slice(7, -5)).sort();
+export const upload = () => JSON.parse(readFileSync(`${MOCK}upload.json`, "utf8"));
 export const state = (name) => JSON.parse(readFileSync(`${MOCK}status-${name}.json`, "utf8"));
 
 const LOG = [
@@ -122,6 +123,14 @@ export class Board {
     return problem(404, 2, `there is nothing at ${path}`);
   }
   async api(req, res, url, what, send, problem) {
+    if (what === "upload" && req.method === "POST") {
+      if (req.headers["content-type"] !== "application/octet-stream") return problem(415, 2, "send application/octet-stream");
+      let bytes = 0;
+      for await (const chunk of req) bytes += chunk.length;
+      this.posts.push([what, bytes]);
+      await this.holding;
+      return this.uploaded ? send(...this.uploaded) : send(200, upload());
+    }
     let body = "";
     for await (const chunk of req) body += chunk;
     if (req.method === "POST" && req.headers["content-type"] !== "application/json") return problem(415, 2, "send application/json");

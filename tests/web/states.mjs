@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { axe, button, chip, chipComesAtOnce, chipWaitsForNothing, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
-import { Board, names, state } from "./mock-server.mjs";
+import { Board, names, state, upload } from "./mock-server.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -39,8 +39,8 @@ async function show(page) {
   await until("the dialog", async () => (await title(page).count()) === 1);
 }
 /// Until what is asked for when the dialog opens is there (the plan, the end of the log), and drawn.
-const settled = async (page, board) => {
-  await until("all is answered", () => board.open === 0);
+const settled = async (page, board, held = 0) => {
+  await until("all is answered", () => board.open === held);
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 };
 
@@ -454,4 +454,83 @@ test("behind a prefix: `base` says where the API lies", async (t) => {
 test("without JavaScript the page says what to type", async (t) => {
   const { page } = await visit(t, { javaScriptEnabled: false });
   assert.match(await words(page.locator("body")), /Over SSH, type sudo pikit-updater status/);
+});
+
+/// Everything about a new state of the page: pictures, axe, nothing cut off.
+async function looks(page, board, name, held = 0) {
+  const problems = [];
+  for (const [look, { viewport = { width: 1024, height: 800 }, colorScheme = "light" }] of Object.entries(LOOKS)) {
+    await page.setViewportSize(viewport);
+    await page.emulateMedia({ colorScheme });
+    await settled(page, board, held);
+    await shot(page, `${name}-${look}`);
+    problems.push(...(await axe(page)).map((v) => `${look}: ${v}`), ...(await overflow(page)).map((v) => `${look}: ${v}`));
+  }
+  assert.deepEqual(problems, [], name);
+}
+const pick = (page, buffer, name = "pikit-1.2.0.tar.gz") => page.locator("pikit-update-dialog input[type=file]").setInputFiles({ name, mimeType: "application/gzip", buffer });
+
+test("a file is sent, looked at and installed: by keyboard, with its progress, and only as it was seen", async (t) => {
+  const { board, page } = await visit(t, { status: "up-to-date" });
+  await live(board);
+  await show(page);
+  // the button opens the browser's own chooser
+  const chooser = page.waitForEvent("filechooser");
+  await button(page, "Install from a file…").focus();
+  await shot(page, "file-offered");
+  await page.keyboard.press("Enter");
+  let go;
+  board.holding = new Promise((done) => (go = done));
+  await (await chooser).setFiles({ name: "pikit-1.2.0.tar.gz", mimeType: "application/gzip", buffer: Buffer.alloc(3240112, 7) });
+  await says(page, "Looking at the file");
+  assert.equal(await page.evaluate(() => document.querySelector("pikit-update-dialog").shadowRoot.activeElement?.textContent), "Looking at the file", "the focus is where it happens");
+  await looks(page, board, "file-sending", 1);
+  go();
+  await says(page, "1.1.0 → 1.2.0, from a file".replace("1.1.0", upload().plan.from));
+  assert.deepEqual(board.posts.at(-1), ["upload", 3240112]);
+  const said = await words(dialog(page));
+  for (const line of [/pikit-1\.2\.0\.tar\.gz, 3\.2 MB\. Signed by 3E0C6A41B0D2F795/, /4 files change, 1 new/, /restarts pikit-api/, /how full the card is/]) assert.match(said, line);
+  await button(page, "Which files?").click();
+  assert.match(await words(dialog(page)), /pikit-web\/trend\.js new/);
+  await looks(page, board, "file-found");
+  await button(page, "Install").click();
+  await says(page, "Starting");
+  assert.deepEqual(board.posts.at(-1), ["apply", { upload: true, require_manifest: upload().plan.manifest_sha256 }]);
+  assert.deepEqual(page.errors, []);
+});
+
+test("a file that is refused, one that breaks off, and one that is called back", async (t) => {
+  const { board, page } = await visit(t, { status: "up-to-date", expect: [/status of 422|status of 413|status of 507|ERR_/] });
+  await live(board);
+  await show(page);
+  const refused = async (status, code, detail, hint, name) => {
+    board.uploaded = [status, { type: "about:blank", title: "No", status, code, detail, hint }];
+    await pick(page, Buffer.alloc(1000));
+    await until("the refusal", async () => (await page.getByRole("alert").count()) === 1 && (await words(page.getByRole("alert"))).toLowerCase().includes(hint));
+    await says(page, "Up to date");
+    await looks(page, board, name);
+  };
+  await refused(422, 4, "/var/tmp/pikit-update/upload/bundle.tar.gz is not signed by whom this device trusts (3E0C6A41B0D2F795)", "it is damaged, or somebody else's", "file-refused");
+  await refused(507, 5, "there is no room for 3.2 MB", "free some space on the card, then send it again", "file-no-room");
+  // the line breaks
+  board.uploaded = null;
+  board.away();
+  await pick(page, Buffer.alloc(3_000_000));
+  await until("the word", async () => /connection broke off/.test(await words(dialog(page))));
+  board.back();
+  await says(page, "Up to date");
+  // called back while it is under way: nothing is said, and the next one goes
+  let go;
+  board.holding = new Promise((done) => (go = done));
+  await pick(page, Buffer.alloc(3_000_000));
+  await says(page, "Looking at the file");
+  await button(page, "Cancel").click();
+  await says(page, "Up to date");
+  go();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  await pick(page, Buffer.alloc(1000));
+  await says(page, "1.1.0 → 1.2.0, from a file");
+  await button(page, "Cancel").click();
+  await says(page, "Up to date");
+  assert.deepEqual(page.errors, []);
 });

@@ -28,6 +28,8 @@ pub struct Connection {
     /// Its side is closed: it may wait for an answer, but says nothing more.
     half_closed: bool,
     deadline: Instant,
+    /// Bytes of a body that the client is still about to send, though it has its answer.
+    unread: usize,
 }
 
 /// How far it is.
@@ -70,19 +72,22 @@ const SLOW: Duration = Duration::from_millis(150);
 impl Connection {
     pub fn new(socket: OwnedFd, peer: Peer, step: &Step<'_>) -> Connection {
         let (since, deadline) = (step.now, step.now + step.limits.head_time);
-        Connection { socket, peer, since, stage: Stage::Head { seen: 0 }, input: Vec::new(), out: Outgoing::default(), half_closed: false, deadline }
+        Connection { socket, peer, since, stage: Stage::Head { seen: 0 }, input: Vec::new(), out: Outgoing::default(), half_closed: false, deadline, unread: 0 }
     }
 
     /// What to wake up for: on the client's side, on the inner server's.
-    pub fn interest(&self) -> (PollFlags, Option<(&OwnedFd, PollFlags)>) {
+    pub fn interest(&self) -> (PollFlags, [Option<(&OwnedFd, PollFlags)>; 2]) {
         let ends = if self.half_closed { PollFlags::empty() } else { PollFlags::RDHUP };
         let writes = if self.out.len() > 0 { PollFlags::OUT } else { PollFlags::empty() };
         match &self.stage {
-            Stage::Head { .. } | Stage::Body(_) => (PollFlags::IN | writes, None),
-            Stage::Ready(_) => (ends, None),
-            Stage::Working(exchange) => (ends | writes, exchange.interest(self.out.len())),
-            Stage::Answered => (ends | writes, None),
-            Stage::Leaving { .. } | Stage::Over => (PollFlags::IN, None),
+            Stage::Head { .. } | Stage::Body(_) => (PollFlags::IN | writes, [None; 2]),
+            Stage::Ready(_) => (ends, [None; 2]),
+            Stage::Working(exchange) => {
+                let reads = if exchange.wants_more() { PollFlags::IN } else { PollFlags::empty() };
+                (ends | writes | reads, exchange.interest(self.out.len()))
+            }
+            Stage::Answered => (ends | writes, [None; 2]),
+            Stage::Leaving { .. } | Stage::Over => (PollFlags::IN, [None; 2]),
         }
     }
 
@@ -105,6 +110,7 @@ impl Connection {
                 Went::On if self.half_closed && exchange.is_stream() => self.stage = Stage::Over,
                 Went::On => self.deadline = exchange.deadline(step.limits),
                 Went::Done => {
+                    self.unread = exchange.left();
                     self.stage = Stage::Answered;
                     self.deadline = step.now + step.limits.answer_time;
                 }
@@ -117,8 +123,9 @@ impl Connection {
         if matches!(self.stage, Stage::Answered) && self.out.len() == 0 {
             // the client reads to the end; closing now would make the kernel throw away what it has not read yet, if it still sends
             let closed = rustix::net::shutdown(&self.socket, Shutdown::Write);
-            self.stage = if closed.is_ok() { Stage::Leaving { left: LEFTOVERS } } else { Stage::Over };
-            self.deadline = step.now + step.limits.linger_time;
+            self.stage = if closed.is_ok() { Stage::Leaving { left: LEFTOVERS + self.unread } } else { Stage::Over };
+            // a browser reads its answer only when it has sent what it wanted to send
+            self.deadline = step.now + if self.unread > 0 { step.limits.passing_time } else { step.limits.linger_time };
         }
         if matches!(self.stage, Stage::Leaving { .. }) {
             self.discard(step);
@@ -162,13 +169,18 @@ impl Connection {
                 *seen = self.input.len();
                 return Ok(());
             };
-            let head = head::parse(&self.input[..end], step.limits.body)?;
+            let head = head::parse(&self.input[..end], step.limits.body, step.limits.large)?;
             // what follows the request is not another one: one connection, one request
             self.input.drain(..end);
             self.input.truncate(head.length);
             self.deadline = step.now + step.limits.body_time;
             if head.expects && self.input.len() < head.length {
                 self.out.end().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            if head.passes {
+                self.deadline = step.now + step.limits.turn_time;
+                self.stage = Stage::Ready(head);
+                return Ok(());
             }
             self.stage = Stage::Body(head);
         }
@@ -221,6 +233,7 @@ impl Connection {
             Stage::Head { .. } => Some(Refusal::new(408, "the request took too long to arrive")),
             Stage::Body(_) => Some(Refusal::new(408, "the body took too long to arrive")),
             Stage::Ready(_) => Some(Refusal::new(503, "too many requests are being worked on")),
+            Stage::Working(exchange) if exchange.is_receiving() && !exchange.has_begun() => Some(Refusal::new(408, "the body took too long to arrive")),
             Stage::Working(exchange) if !exchange.has_begun() => Some(Refusal::new(504, "the API takes too long; look at the state before trying again")),
             _ => None,
         };

@@ -117,9 +117,9 @@ impl Front {
             }
         }
         for (i, connection) in self.connections.iter().enumerate() {
-            let (client, inner) = connection.interest();
+            let (client, others) = connection.interest();
             watch(Woken::Client(i), connection.socket.as_fd(), client);
-            if let Some((socket, flags)) = inner {
+            for (socket, flags) in others.into_iter().flatten() {
                 watch(Woken::Inner(i), socket.as_fd(), flags);
             }
             until = until.min(connection.deadline(&self.limits));

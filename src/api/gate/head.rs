@@ -44,6 +44,8 @@ pub struct Head {
     pub headers: Vec<(&'static str, String)>,
     /// Bytes of body that follow.
     pub length: usize,
+    /// Whether the body passes by, instead of being kept until it is whole.
+    pub passes: bool,
     /// Whether the client waits for our word before it sends them.
     pub expects: bool,
 }
@@ -86,11 +88,11 @@ fn wrong(error: httparse::Error) -> Refusal {
     }
 }
 
-/// Reads a head whose end was found by [`end`].
+/// Reads a head whose end was found by [`end`]. `large`: what is posted to this path may be so much, and passes by.
 ///
 /// # Errors
 /// It is malformed, ambiguous, too large, or asks for what is not done here.
-pub fn parse(bytes: &[u8], body_max: usize) -> Result<Head, Refusal> {
+pub fn parse(bytes: &[u8], body_max: usize, large: (&str, usize)) -> Result<Head, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(bytes).map_err(wrong)? {
@@ -116,7 +118,8 @@ pub fn parse(bytes: &[u8], body_max: usize) -> Result<Head, Refusal> {
         None if minor == 1 => return Err(Refusal::new(400, "the Host is missing")),
         _ => {}
     }
-    let length = length(all("Content-Length").collect::<Vec<_>>().as_slice(), body_max)?;
+    let passes = method == "POST" && target.split('?').next() == Some(large.0);
+    let length = length(all("Content-Length").collect::<Vec<_>>().as_slice(), if passes { large.1 } else { body_max })?;
     let expects = match all("Expect").collect::<Vec<_>>().as_slice() {
         [] => false,
         [one] if one.eq_ignore_ascii_case(b"100-continue") => minor == 1,
@@ -126,7 +129,7 @@ pub fn parse(bytes: &[u8], body_max: usize) -> Result<Head, Refusal> {
     let method = METHODS.iter().find(|m| **m == method).ok_or(Refusal::new(405, "this method is not known here"))?;
     let known = |h: &httparse::Header<'_>| KNOWN.iter().find(|(name, _)| name.eq_ignore_ascii_case(h.name)).map(|(name, _)| (*name, plain(h.value)));
     let headers = headers.iter().filter_map(known).filter(|(_, value)| !value.is_empty()).collect();
-    Ok(Head { method, target: target.to_owned(), minor, headers, length, expects })
+    Ok(Head { method, target: target.to_owned(), minor, headers, length, passes, expects })
 }
 
 fn plausible(host: &[u8]) -> bool {
@@ -160,7 +163,8 @@ impl Head {
         for (name, value) in theirs.chain(ours.iter().copied()) {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let _ = write!(head, "Content-Length: {}\r\nConnection: close\r\n\r\n", self.length);
+        // a body that passes by has a way of its own
+        let _ = write!(head, "Content-Length: {}\r\nConnection: close\r\n\r\n", if self.passes { 0 } else { self.length });
         head.into_bytes()
     }
 }

@@ -8,7 +8,7 @@ fn judge(text: impl AsRef<[u8]>) -> Result<Head, u16> {
     match end(bytes, 0, 8192) {
         Err(refusal) => Err(refusal.status),
         Ok(None) => Err(0),
-        Ok(Some(at)) => parse(&bytes[..at], 65536).map_err(|r| r.status),
+        Ok(Some(at)) => parse(&bytes[..at], 65536, ("/large", 1 << 30)).map_err(|r| r.status),
     }
 }
 
@@ -145,4 +145,16 @@ proptest! {
             prop_assert_eq!((again.method, &again.target, again.length), (head.method, &head.target, head.length));
         }
     }
+}
+
+#[test]
+fn a_large_body_is_for_one_path_and_passes_by() {
+    let post = |path: &str, length: u64| judge(format!("POST {path} HTTP/1.1\r\nHost: pi\r\nContent-Length: {length}\r\n\r\n"));
+    let head = post("/large?x", 1 << 30).unwrap();
+    assert!(head.passes && head.length == 1 << 30 && String::from_utf8(head.hand_on(&[])).unwrap().contains("Content-Length: 0\r\n"));
+    assert!(post("/large", 0).unwrap().passes && !post("/x", 10).unwrap().passes);
+    for (path, length) in [("/large", (1 << 30) + 1), ("/larger", 1 << 20), ("/large/", 1 << 20), ("/x", 65537)] {
+        assert_eq!(post(path, length), Err(413), "{path}");
+    }
+    assert_eq!(judge("PUT /large HTTP/1.1\r\nHost: pi\r\nContent-Length: 1000000\r\n\r\n"), Err(413));
 }

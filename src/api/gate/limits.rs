@@ -19,12 +19,16 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request's body.
     pub body: usize,
+    /// What is posted to this path may be so many bytes, and is handed on while it comes.
+    pub large: (&'static str, usize),
     /// Bytes of unfinished requests and undelivered answers, all connections together.
     pub buffered: usize,
     /// From the connection to the end of the head.
     pub head_time: Duration,
     /// From there to the end of the body.
     pub body_time: Duration,
+    /// How long a body that passes by may be without a byte.
+    pub passing_time: Duration,
     /// How long a whole request waits for the inner server when that is busy or just being replaced.
     pub turn_time: Duration,
     /// From handing a request on to the last byte of its answer; streams have no such end.
@@ -55,9 +59,11 @@ impl Default for Limits {
             streams: 16,
             head: 8 << 10,
             body: 64 << 10,
+            large: ("/api/update/upload", 1 << 30),
             buffered: 1 << 20,
             head_time: seconds(5),
             body_time: seconds(10),
+            passing_time: seconds(30),
             turn_time: seconds(1),
             answer_time: seconds(120),
             silence: seconds(60),
