@@ -265,6 +265,26 @@ fn what_is_visible_is_not_changed_unless_it_is_asked_for() {
 }
 
 #[test]
+fn a_release_that_takes_a_later_one_back_is_published_again() {
+    let maintainer = Maintainer::new("recall");
+    maintainer.published("1.0.0");
+    maintainer.files(1);
+    maintainer.published("1.1.0");
+    let board = maintainer.board();
+    board.ok(&["apply", "-y"]);
+    assert_eq!(board.text("etc/pikit/version").trim(), "1.1.0");
+    // as docs/publish.md tells
+    assert_eq!(maintainer.run(&["sign", "dist/pikit-1.0.0", "--recall", "--key", "pikit.key"]).code, 0);
+    maintainer.gitea.change(|all| all.iter_mut().find(|r| r.tag == "v1.1.0").unwrap().draft = true);
+    let again = maintainer.run(&["publish", "--release", "dist/pikit-1.0.0", "--replace"]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    maintainer.is_there("1.0.0");
+    board.ok(&["apply", "-y"]);
+    assert_eq!((board.text("etc/pikit/version").trim(), board.text("srv/web/m03.js")), ("1.0.0", module(3, 0)));
+    maintainer.gitea.conforms();
+}
+
+#[test]
 fn a_dry_run_does_all_but_write_to_the_server() {
     let maintainer = Maintainer::new("dry");
     maintainer.published("1.0.0");
