@@ -44,6 +44,8 @@ pub struct Api {
     pub attempts: Mutex<Attempts>,
     /// One comparison of all files at a time.
     pub comparing: Mutex<()>,
+    /// Largest upload, bytes.
+    pub upload_limit: u64,
     /// One upload at a time.
     pub receiving: Mutex<()>,
     /// Made-up states, if that is what is shown.
@@ -226,6 +228,10 @@ impl Api {
     /// Takes a bundle in while it comes, and says what it is.
     fn upload(&self, caller: &Caller) -> Result<Reply> {
         let Some(body) = caller.body.as_ref().filter(|b| b.length > 0) else { return Ok(Reply::problem(422, "there is no file in it")) };
+        if body.length > self.upload_limit {
+            let most = crate::quantity::bytes(self.upload_limit);
+            return Ok(Reply::problem(413, format!("the file is too large: {most} is the most that may be sent (upload_limit in updater.toml)")));
+        }
         let Ok(_one) = self.receiving.try_lock() else { return Ok(Reply::problem(409, "another file is being sent just now")) };
         Ok(match self.board.receive(&mut body.bytes.as_ref(), body.length) {
             Ok(found) => Reply::json(200, &found),

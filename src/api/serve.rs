@@ -63,15 +63,14 @@ pub fn run(board: Arc<dyn Board>, options: Options, say: &dyn Fn(&str)) -> Resul
         attempts: Mutex::new(Attempts::default()),
         comparing: Mutex::new(()),
         receiving: Mutex::new(()),
+        upload_limit: options.upload_limit,
         mock: options.mock,
     });
     let looking = (Arc::clone(&hub), Arc::clone(&board));
     let spawned = std::thread::Builder::new().name("events".into()).stack_size(512 << 10).spawn(move || looking.0.watch(looking.1.as_ref()));
     spawned.doing(|| "starting to look for events".into())?;
     let answering = Arc::clone(&api);
-    let usual = Limits::default();
-    let large = (usual.large.0, usize::try_from(options.upload_limit).unwrap_or(usize::MAX));
-    let gate = gate::serve(listeners, Limits { large, ..usual }, move |request, caller| answering.answer(request, caller), alive)?;
+    let gate = gate::serve(listeners, Limits::default(), move |request, caller| answering.answer(request, caller), alive)?;
 
     say(&format!("listening on {places}"));
     tell_systemd(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);

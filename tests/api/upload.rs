@@ -172,7 +172,7 @@ fn what_may_not_be_sent_is_refused_and_leaves_nothing() {
     stream.write_all(other.as_bytes()).unwrap();
     answer(stream).problem(413);
 
-    board.configure("min_free = \"0\"", "min_free = \"100TiB\"");
+    board.configure("min_free = \"0\"", "min_free = \"1000000GiB\"");
     let full = refused(507, &large, &[]);
     assert!(full["detail"].as_str().unwrap().contains("no room") && full["hint"].as_str().unwrap().contains("free some space"), "{full}");
     assert_eq!(server.get("/api/update/status").status, 200);
@@ -210,7 +210,7 @@ fn what_breaks_off_leaves_nothing_and_keeps_nobody_out() {
     until("it to be gone", || left(&board).is_empty().then_some(()));
     until("the next", || (send(&server, &bytes, &[]).status == 200).then_some(()));
 
-    // a server that is killed in the middle tidies up when it is started again; what had come whole stays
+    // a server that is killed in the middle tidies up when it is started again
     let mut cut = stream(&server);
     cut.write_all(&head(&server, 8 << 20, &[])).unwrap();
     cut.write_all(&noise(1 << 20, 2)).unwrap();

@@ -123,7 +123,7 @@ impl Connection {
         if matches!(self.stage, Stage::Answered) && self.out.len() == 0 {
             // the client reads to the end; closing now would make the kernel throw away what it has not read yet, if it still sends
             let closed = rustix::net::shutdown(&self.socket, Shutdown::Write);
-            self.stage = if closed.is_ok() { Stage::Leaving { left: LEFTOVERS + self.unread } } else { Stage::Over };
+            self.stage = if closed.is_ok() { Stage::Leaving { left: LEFTOVERS.saturating_add(self.unread) } } else { Stage::Over };
             // a browser reads its answer only when it has sent what it wanted to send
             self.deadline = step.now + if self.unread > 0 { step.limits.passing_time } else { step.limits.linger_time };
         }

@@ -19,7 +19,8 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request's body.
     pub body: usize,
-    /// What is posted to this path may be so many bytes, and is handed on while it comes.
+    /// What is posted to this path may be so many bytes, and is handed on while it comes. How many it really may be is for the handler to say:
+    /// it has better words, and the client hears them.
     pub large: (&'static str, usize),
     /// Bytes of unfinished requests and undelivered answers, all connections together.
     pub buffered: usize,
@@ -59,7 +60,7 @@ impl Default for Limits {
             streams: 16,
             head: 8 << 10,
             body: 64 << 10,
-            large: ("/api/update/upload", 1 << 30),
+            large: ("/api/update/upload", usize::MAX / 2),
             buffered: 1 << 20,
             head_time: seconds(5),
             body_time: seconds(10),
