@@ -71,7 +71,7 @@ for (const name of names)
     await show(phone);
     await settled(phone, board);
     await shot(phone, `${name}-phone`);
-    const small = await phone.evaluate(() => [...document.querySelectorAll("pikit-update-chip, pikit-update-dialog")].flatMap((e) => [...e.shadowRoot.querySelectorAll("button, input:not([type=radio]), label")])
+    const small = await phone.evaluate(() => [...document.querySelectorAll("pikit-update-chip, pikit-update-dialog")].flatMap((e) => [...e.shadowRoot.querySelectorAll("button, input:not([type=radio], [hidden]), label")])
       .map((b) => [b.textContent, b.getBoundingClientRect()]).filter(([, r]) => r.height < 44 || r.width < 44).map(([text, r]) => `${text}: ${r.width} × ${r.height}`));
     assert.deepEqual([...small, ...(await overflow(phone)), ...phone.errors], []);
     await phone.context().close();
