@@ -137,14 +137,18 @@ impl Gitea {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let gitea = Gitea { url, state: Arc::default() };
-        let served = gitea.clone();
+        gitea.also_at(listener);
+        gitea
+    }
+    /// Answers there, too.
+    pub fn also_at(&self, listener: TcpListener) {
+        let served = self.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let served = served.clone();
                 std::thread::spawn(move || served.connection(stream));
             }
         });
-        gitea
     }
     pub fn set(&self, change: impl FnOnce(&mut Setting)) {
         change(&mut self.state.lock().unwrap().setting);

@@ -3,15 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use crate::machine::{Machine, PLACES};
+use crate::machine::{Machine, PLACES, REAL, wrapped};
 use crate::or_no_machine;
 use crate::support::board::program;
 
 const LIVE: &str = "usr/bin/pikit-updater";
 const PREVIOUS: &str = "usr/bin/pikit-updater.previous";
 const SENTINEL: &str = "var/lib/pikit-update/self-update";
-/// The program that the shells of [`wrapped`] become.
-const REAL: &str = "/usr/local/lib/pikit-real";
 
 /// The program under test without what is for debuggers, as packages have it.
 fn stripped() -> Vec<u8> {
@@ -19,22 +17,6 @@ fn stripped() -> Vec<u8> {
     assert!(Command::new("strip").arg("-o").arg(&to).arg(program()).status().unwrap().success());
     let bytes = fs::read(&to).unwrap();
     fs::remove_file(to).unwrap();
-    bytes
-}
-
-/// A program that is the real one in everything but `recover --boot`, for which it has something of its own.
-fn wrapped(recover_at_boot: &str) -> Vec<u8> {
-    let dir = std::env::temp_dir().join(format!("pikit-wrapped-{}-{:?}", std::process::id(), std::thread::current().id()));
-    fs::create_dir_all(&dir).unwrap();
-    let source = format!(
-        "#include <string.h>\n#include <unistd.h>\nint main(int n, char **words) {{\n  int recover = 0, boot = 0;\n  for (int i = 1; i < n; i++) {{ recover |= !strcmp(words[i], \"recover\"); boot |= !strcmp(words[i], \"--boot\"); }}\n  \
-         if (recover && boot) {{ {recover_at_boot} }}\n  execv(\"{REAL}\", words);\n  return 127;\n}}\n"
-    );
-    fs::write(dir.join("w.c"), source).unwrap();
-    let built = Command::new("cc").args(["-static", "-o"]).arg(dir.join("w")).arg(dir.join("w.c")).status().unwrap();
-    assert!(built.success());
-    let bytes = fs::read(dir.join("w")).unwrap();
-    fs::remove_dir_all(dir).unwrap();
     bytes
 }
 

@@ -40,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer.allow_reuse_address = True
 http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 "#;
-const SERVICE: &str = "[Service]\nExecStart=@API@\nRestart=always\nRestartSec=200ms\n[Install]\nWantedBy=multi-user.target\n";
+pub const SERVICE_UNIT: &str = "[Service]\nExecStart=@API@\nRestart=always\nRestartSec=200ms\n[Install]\nWantedBy=multi-user.target\n";
 const CONFIG: &str = r#"product = "pikit"
 [source]
 dir = "/srv/releases"
@@ -60,6 +60,32 @@ settle = "300ms"
 [backup]
 min_free = "0"
 "#;
+
+/// The program that the shells of [`wrapped`] become.
+pub const REAL: &str = "/usr/local/lib/pikit-real";
+
+/// A program that is the real one in everything but `recover --boot`, for which it has something of its own.
+pub fn wrapped(recover_at_boot: &str) -> Vec<u8> {
+    let dir = std::env::temp_dir().join(format!("pikit-wrapped-{}-{:?}", std::process::id(), std::thread::current().id()));
+    fs::create_dir_all(&dir).unwrap();
+    let source = format!(
+        "#include <string.h>\n#include <unistd.h>\nint main(int n, char **words) {{\n  int recover = 0, boot = 0;\n  for (int i = 1; i < n; i++) {{ recover |= !strcmp(words[i], \"recover\"); boot |= !strcmp(words[i], \"--boot\"); }}\n  \
+         if (recover && boot) {{ {recover_at_boot} }}\n  execv(\"{REAL}\", words);\n  return 127;\n}}\n"
+    );
+    fs::write(dir.join("w.c"), source).unwrap();
+    let built = Command::new("cc").args(["-static", "-o"]).arg(dir.join("w")).arg(dir.join("w.c")).status().unwrap();
+    assert!(built.success());
+    let bytes = fs::read(dir.join("w")).unwrap();
+    fs::remove_dir_all(dir).unwrap();
+    bytes
+}
+
+/// The files of the dashboard in one version, as the release calls them; its page lies at `web`. A sick one is never well.
+pub fn dashboard(version: &str, sick: bool, web: &str) -> [(&'static str, String); 4] {
+    let api = API.replace("@VERSION@", version).replace("@SICK@", if sick { "True" } else { "False" }).replace("@WEB@", web);
+    let page = ("pikit-web/index.html", format!("page {version}"));
+    [page, ("pikit-web/same.js", "same".into()), ("pikit-web/big.js", version.repeat(50_000)), ("pikit-api.py", api)]
+}
 
 /// Why there can be no such machine here.
 pub fn missing() -> Option<String> {
@@ -109,17 +135,24 @@ impl Machine {
         self.ok("pikit-updater apply -y");
         self.ok("systemctl enable --now pikit-api.service");
     }
-    /// Boots one with nothing but a config, for a dashboard at these places.
-    pub fn bare(name: &str, places: &[(&str, &str)]) -> Self {
+    /// Boots one with nothing of ours, for a dashboard at the usual places.
+    pub fn empty(name: &str) -> Self {
+        Machine::booted(name, &PLACES)
+    }
+    fn booted(name: &str, places: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         boxed(&["up", &name]);
         let root = PathBuf::from(boxed(&["root", &name]).trim());
         let places: Vec<(String, String)> = places.iter().map(|(f, t)| ((*f).to_owned(), (*t).to_owned())).collect();
-        let machine = Machine { name, root, places };
+        Machine { name, root, places }
+    }
+    /// Boots one with nothing but a config, for a dashboard at these places.
+    pub fn bare(name: &str, places: &[(&str, &str)]) -> Self {
+        let machine = Machine::booted(name, places);
         let managed = machine.places.iter().map(|(from, to)| format!("[[managed]]\nfrom = \"{from}\"\nto = \"{to}\"\n"));
         machine.write("etc/pikit/updater.toml", CONFIG.replace("@MANAGED@", &managed.collect::<String>()));
-        machine.write("etc/systemd/system/pikit-api.service", SERVICE.replace("@API@", machine.place("pikit-api.py")));
+        machine.write("etc/systemd/system/pikit-api.service", SERVICE_UNIT.replace("@API@", machine.place("pikit-api.py")));
         fs::create_dir_all(machine.path("srv/releases")).unwrap();
         machine
     }
@@ -145,13 +178,8 @@ impl Machine {
         let config = self.text("etc/pikit/updater.toml");
         let (from, to) = if sick { (WELL, SICK) } else { (SICK, WELL) };
         self.write("etc/pikit/updater.toml", config.replace(from, to));
-        let web = self.place("pikit-web/");
-        let api = API.replace("@VERSION@", version).replace("@SICK@", if sick { "True" } else { "False" }).replace("@WEB@", web);
-        let big = version.repeat(50_000);
-        let page = format!("page {version}");
-        let files = [("pikit-web/index.html", page.as_str()), ("pikit-web/same.js", "same"), ("pikit-web/big.js", &big), ("pikit-api.py", &api)];
         let _ = fs::remove_dir_all(self.path("srv/releases"));
-        for (path, content) in files {
+        for (path, content) in dashboard(version, sick, self.place("pikit-web/")) {
             self.write(&format!("srv/packing/tree/{path}"), content);
         }
         let updater = if self.has("srv/packing/tree/bin/pikit-updater") { "\"bin/pikit-updater\" = \"0755\"\n" } else { "" };
@@ -168,11 +196,12 @@ impl Machine {
     }
     /// Where it lies on this machine. What is in memory inside is reached through its first process.
     pub fn path(&self, path: &str) -> PathBuf {
-        if path.starts_with("run/") {
-            let leader = fs::read_to_string(self.root.with_file_name("leader")).unwrap();
-            return Path::new("/proc").join(leader.trim()).join("root").join(path);
-        }
-        self.root.join(path)
+        if path.starts_with("run/") { self.process().join("root").join(path) } else { self.root.join(path) }
+    }
+    /// What this machine's `/proc` says of its first process.
+    pub fn process(&self) -> PathBuf {
+        let leader = fs::read_to_string(self.root.with_file_name("leader")).unwrap();
+        Path::new("/proc").join(leader.trim())
     }
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);

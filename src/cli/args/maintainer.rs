@@ -16,7 +16,7 @@ pub enum Maintain {
     /// Make a release out of a folder, as release.toml says
     Pack(Pack),
     /// Put a release on a Gitea or Forgejo server: packed, signed, whole, and looked at
-    Publish(Publish),
+    Publish(Box<Publish>),
     /// What in a release would hurt devices
     Lint(Lint),
     /// Make a pair of keys to sign releases with
