@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // allowed in tests, and the helpers here are outside of any
 
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "support/liar.rs"]
 mod liar;
 
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use authority::Authority;
 use chrono::{DateTime, Utc};
 use liar::{Answer, Fault, Gitea, Liar, Release};
 use pikit_updater::device::{Layout, settings::Settings};
@@ -942,32 +945,6 @@ fn a_silent_pipe_can_be_left() {
 }
 
 // ---- TLS
-
-struct Authority {
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = rcgen::CertificateParams::default();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "Home CA");
-        let key = rcgen::KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Authority { issuer: rcgen::Issuer::new(params, key), pem }
-    }
-    fn server(&self, name: &str, years: (i32, i32)) -> Liar {
-        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.not_before, params.not_after) = (rcgen::date_time_ymd(years.0, 1, 1), rcgen::date_time_ymd(years.1, 1, 1));
-        let key = rcgen::KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Liar::start_tls(Arc::new(config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap()))
-    }
-}
 
 #[test]
 fn an_own_authority_is_believed_and_other_certificates_fail_each_in_its_own_words() {

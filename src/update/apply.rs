@@ -223,7 +223,10 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
             Err(_) => error.hint("nothing had changed yet; make the file system writable or free some space, then run `pikit-updater recover`"),
         });
     }
-    match switch::forward(trip, &tx) {
+    let began = trip.world.clock.monotonic();
+    let switched = switch::forward(trip, &tx);
+    tx.switch = trip.world.clock.monotonic().saturating_sub(began);
+    match switched {
         Ok(()) => Ok(Live::On(Box::new(tx))),
         Err(NotSwitched::Refused(unit, why)) => {
             let reason = format!("going file by file: {why}");
@@ -338,7 +341,7 @@ fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installe
     let mut missing = fetch::Missing::new();
     for file in plan.files.iter().filter(|f| f.is_written()) {
         let Some(want) = &file.want else { continue };
-        if !at_hand.digests().any(|d| *d == want.sha256) {
+        if at_hand.place(&want.sha256).is_none() {
             let staged = home.join(want.sha256.to_string());
             missing.insert(want.sha256, vec![fetch::Need { path: file.path.clone(), staged, owner: None, mode: None }]);
         }

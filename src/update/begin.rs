@@ -2,6 +2,7 @@
 //! so that no effect can come before it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct Tx {
     pub manifest: Option<Vec<u8>>,
     /// What it cost so far.
     pub cost: Cost,
+    /// How long the switch took, until it was on the disk.
+    pub switch: Duration,
     /// When the services were found to be back.
     pub back: Option<DateTime<Utc>>,
     /// Worth knowing about the result.
@@ -97,7 +100,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         switched: None,
         commands: journal::Commands::default(),
     };
-    let tx = Tx { journal, plan, manifest, cost: Cost::default(), back: None, notes: Vec::new() };
+    let tx = Tx { journal, plan, manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
     tx.save(trip)?;
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
@@ -202,7 +205,7 @@ impl Tx {
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
-        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, cost: Cost::default(), back: None, notes: Vec::new() };
+        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }
     /// Ends the transaction. The journal goes first: one whose plan is gone could not be read.

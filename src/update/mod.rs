@@ -146,6 +146,8 @@ pub struct Report {
     pub bytes_written: u64,
     /// How long it took.
     pub seconds: f64,
+    /// The switch itself: the renames, until they were on the disk. 0 if another run made them.
+    pub switch_seconds: f64,
     /// From the first rename to the verdict that services are back.
     pub offline_seconds: f64,
     /// Worth knowing: edited files that stayed, units that do not exist, ….
@@ -170,6 +172,7 @@ impl Report {
             requests: 0,
             bytes_written: 0,
             seconds: 0.0,
+            switch_seconds: 0.0,
             offline_seconds: 0.0,
             notes: Vec::new(),
         }

@@ -254,6 +254,7 @@ fn finish(trip: &mut Trip, tx: Tx, outcome: Outcome, code: Code, reason: Option<
         requests: tx.cost.requests,
         bytes_written: tx.cost.written,
         seconds: result.seconds,
+        switch_seconds: tx.switch.as_micros() as f64 / 1e6,
         offline_seconds: result.offline_seconds,
         notes: tx.notes,
     })

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot be set up has failed
 
 pub mod liar;
+pub mod authority;
 pub mod board;
 pub mod gitea;
 pub mod maintainer;
