@@ -171,6 +171,6 @@ fn a_piece_of_a_patch_is_undone(bencher: Bencher) {
     assert!(unpacker.unpack(&frame, &old, new.len()).unwrap() == new);
     bencher.counter(BytesCount::new(new.len())).bench_local(|| {
         unpacker.know(&old).unwrap();
-        unpacker.unpack_to(&frame, new.len(), &mut io::sink()).unwrap();
+        unpacker.unpack_to(&mut frame.take(frame.len() as u64), new.len(), &mut io::sink()).unwrap();
     });
 }

@@ -3,7 +3,7 @@
 //! What a frame was compressed against is told to the decoder as what came before, in blocks that are not compressed: so it is held once,
 //! in the window. As a dictionary it would be held twice while it is handed over, and beside the window.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Take, Write};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
@@ -34,7 +34,7 @@ impl Unpacker {
     pub fn unpack(&mut self, frame: &[u8], stretch: &[u8], plain: usize) -> Result<Vec<u8>, Broken> {
         self.know(stretch)?;
         let mut out = Vec::with_capacity(plain);
-        self.unpack_to(frame, plain, &mut out)?;
+        self.unpack_to(&mut frame.take(frame.len() as u64), plain, &mut out)?;
         Ok(out)
     }
 
@@ -58,29 +58,32 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Unpacks one frame to exactly `plain` bytes; what is written there counts for nothing if there is an error.
+    /// Unpacks one frame to exactly `plain` bytes, while it comes; what is written there counts for nothing if there is an error.
     ///
     /// # Errors
     /// It is no such frame, or writing failed.
-    pub fn unpack_to(&mut self, frame: &[u8], plain: usize, out: &mut dyn Write) -> Result<(), Broken> {
+    pub fn unpack_to(&mut self, frame: &mut Take<impl Read>, plain: usize, out: &mut dyn Write) -> Result<(), Broken> {
         let known = std::mem::take(&mut self.known);
-        if plain == 0 && frame.is_empty() {
+        if plain == 0 && frame.limit() == 0 {
             return Ok(());
         }
         if known == 0 {
             self.begin(WINDOW_LOG.max(plain.next_power_of_two().ilog2()))?;
         }
-        let (mut rest, tail) = blocks(frame).ok_or(DAMAGED)?;
+        let tail = head(frame).map_err(|_| DAMAGED)?.ok_or(DAMAGED)?;
         let (mut out, mut written) = (Beyond { skip: known, out }, 0);
         while !self.decoder.is_finished() {
-            self.decoder.decode_blocks(&mut rest, BlockDecodingStrategy::UptoBlocks(1)).map_err(|_| DAMAGED)?;
+            self.decoder.decode_blocks(&mut *frame, BlockDecodingStrategy::UptoBlocks(1)).map_err(|_| DAMAGED)?;
             if self.decoder.can_collect() + written > known + plain {
                 return Err(Broken("a frame of it holds more than its index says"));
             }
             written += self.decoder.collect_to_writer(&mut out).map_err(|_| DAMAGED)?;
         }
         written += self.decoder.collect_to_writer(&mut out).map_err(|_| DAMAGED)?;
-        if written == known + plain && rest.len() == tail { Ok(()) } else { Err(Broken("a frame of it has another length than its index says")) }
+        if written != known + plain || frame.limit() != tail {
+            return Err(Broken("a frame of it has another length than its index says"));
+        }
+        io::copy(frame, &mut io::sink()).map(drop).map_err(|_| DAMAGED)
     }
 
     /// Begins a frame with a window of its own.
@@ -97,16 +100,18 @@ impl Unpacker {
     }
 }
 
-/// The blocks of a frame, and how many bytes come behind the last (RFC 8878, 3.1.1.1).
-fn blocks(frame: &[u8]) -> Option<(&[u8], usize)> {
-    let (magic, rest) = frame.split_at_checked(4)?;
-    let (&descriptor, rest) = rest.split_first()?;
+/// Reads the head of a frame, and tells how many bytes come behind its last block (RFC 8878, 3.1.1.1). None: it is no frame.
+fn head(frame: &mut impl Read) -> io::Result<Option<u64>> {
+    let mut start = [0; 5];
+    frame.read_exact(&mut start)?;
+    let [magic @ .., descriptor] = start;
     let single = descriptor & 0x20 != 0;
     let window = usize::from(!single);
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
     let content = [usize::from(single), 2, 4, 8][usize::from(descriptor >> 6)];
-    let checksum = if descriptor & 4 == 0 { 0 } else { 4 };
-    (magic == MAGIC.to_le_bytes()).then_some((rest.get(window + dictionary + content..)?, checksum))
+    // at most as many as these, and of no use: the index tells the sizes
+    frame.read_exact(&mut [0; 13][..window + dictionary + content])?;
+    Ok((magic == MAGIC.to_le_bytes()).then_some(if descriptor & 4 == 0 { 0 } else { 4 }))
 }
 
 /// Passes on what comes behind the first bytes.

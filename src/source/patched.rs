@@ -1,5 +1,5 @@
 //! Reading a patch: piece after piece, each against a stretch of an earlier content that somebody else has and hands over. What is held
-//! at a time is one piece, one frame and one stretch ([`crate::release::patch`] bounds them).
+//! at a time is one piece and one stretch ([`crate::release::patch`] bounds them).
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -100,33 +100,50 @@ pub fn make(body: Body<'_>, wanted: &Bits, here: &Bits, to: &mut dyn Made) -> Re
                 io::copy(&mut (&mut patch).take(piece.packed.into()), &mut io::sink()).map_err(broken)?;
                 continue;
             }
-            let mut frame = vec![0; piece.packed as usize];
-            patch.read_exact(&mut frame).map_err(broken)?;
             if let Some(stretch) = &piece.against {
                 to.earlier(stretch, &mut |bytes| unpacker.know(bytes).map_err(|e| Error::verification("the patch is damaged").because(e)))?;
             }
-            let mut out = Out { to: &mut *to, used: used.get(), failed: None };
-            let unpacked = unpacker.unpack_to(&frame, piece.plain as usize, &mut out);
-            match (out.failed, unpacked) {
-                (Some(e), _) => return Err(e),
-                (None, Err(e)) => return Err(Error::verification("the patch is damaged").because(e)),
-                (None, Ok(())) => {}
+            let (mut out, mut line) = (Out { to: &mut *to, used: &used, failed: None }, Line { inner: &mut patch, failed: None });
+            let unpacked = unpacker.unpack_to(&mut (&mut line).take(piece.packed.into()), piece.plain as usize, &mut out);
+            match (out.failed, line.failed, unpacked) {
+                (Some(e), ..) => return Err(e),
+                (None, Some(e), _) => return Err(broken(e)),
+                (None, None, Err(e)) => return Err(Error::verification("the patch is damaged").because(e)),
+                (None, None, Ok(())) => {}
             }
         }
     }
     Ok(used.get())
 }
 
+/// Where a piece comes from: what fails there is not the patch's fault.
+struct Line<R> {
+    inner: R,
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Read for Line<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(into).map_err(|e| {
+            let kind = e.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failed = Some(e);
+            }
+            kind.into()
+        })
+    }
+}
+
 /// Where a piece goes.
 struct Out<'o> {
     to: &'o mut dyn Made,
-    used: u64,
+    used: &'o Cell<u64>,
     failed: Option<Error>,
 }
 
 impl io::Write for Out<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.to.bytes(bytes, self.used) {
+        match self.to.bytes(bytes, self.used.get()) {
             Ok(()) => Ok(bytes.len()),
             Err(e) => {
                 self.failed = Some(e);
