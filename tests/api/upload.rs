@@ -167,7 +167,7 @@ fn what_may_not_be_sent_is_refused_and_leaves_nothing() {
     stream.write_all(chunked.as_bytes()).unwrap();
     answer(stream).problem(501);
     // a larger body is for this route alone
-    let other = format!("POST /api/update/apply HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 70000\r\n\r\n");
+    let other = "POST /api/update/apply HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 70000\r\n\r\n";
     let mut stream = self::stream(&server);
     stream.write_all(other.as_bytes()).unwrap();
     answer(stream).problem(413);

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -38,8 +38,8 @@ pub fn front(machine: &Machine) -> String {
 }
 
 /// Passes bytes both ways until both have ended.
-fn joined(client: &TcpStream, socket: &PathBuf) -> io::Result<()> {
-    let board = UnixStream::connect(socket as &Path)?;
+fn joined(client: &TcpStream, socket: &Path) -> io::Result<()> {
+    let board = UnixStream::connect(socket)?;
     let (mut there, mut here) = (board.try_clone()?, client.try_clone()?);
     let back = thread::spawn(move || {
         let _ = io::copy(&mut there, &mut here);
