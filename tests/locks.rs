@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::board::{Board, Ran, ran};
@@ -32,8 +32,12 @@ fn held_in_trial(name: &str) -> Board {
 /// Starts an apply and waits until its trial is under way.
 fn on_trial(board: &Board) -> Child {
     let child = board.start(&["apply", "-y"]);
-    wait::until("the trial", || fs::read_to_string(board.path("var/lib/pikit-update/journal.json")).ok().filter(|j| j.contains("\"trial\"")));
+    trial_begins(board);
     child
+}
+
+fn trial_begins(board: &Board) {
+    wait::until("the trial", || fs::read_to_string(board.path("var/lib/pikit-update/journal.json")).ok().filter(|j| j.contains("\"trial\"")));
 }
 
 fn finish(child: Child) -> Ran {
@@ -148,12 +152,13 @@ fn a_signal_before_the_switch_changes_nothing_and_the_next_run_goes_on() {
     or_skip!();
     stopped_before_the_switch("int", Signal::INT);
     stopped_before_the_switch("term", Signal::TERM);
+    stopped_before_the_switch("hup", Signal::HUP);
 }
 
 #[test]
 fn one_signal_after_the_switch_is_answered_and_the_update_finishes() {
     or_skip!();
-    for with in [Signal::INT, Signal::TERM] {
+    for with in [Signal::INT, Signal::TERM, Signal::HUP] {
         let board = held_in_trial("after");
         let child = on_trial(&board);
         signal(&child, with);
@@ -163,6 +168,22 @@ fn one_signal_after_the_switch_is_answered_and_the_update_finishes() {
         assert_eq!(board.text("srv/web/index.html"), "two");
         assert_eq!(board.leftovers(), [""; 0]);
     }
+}
+
+#[test]
+fn under_nohup_a_hang_up_is_no_wish_to_stop() {
+    or_skip!();
+    let board = held_in_trial("nohup");
+    let mut command = board.command_under(&["nohup"], &["apply", "-y"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    trial_begins(&board);
+    for _ in 0..2 {
+        signal(&child, Signal::HUP);
+    }
+    board.write("go", "");
+    let ended = finish(child);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(board.text("srv/web/index.html"), "two");
 }
 
 #[test]

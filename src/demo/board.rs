@@ -7,6 +7,7 @@ use std::path::Path;
 use super::folder::{Alive, Folder};
 use super::{control, releases};
 use crate::error::{Doing, Error, Result};
+use crate::keys;
 use crate::publish::keygen;
 
 /// Makes the board; tells the ports on which its dashboard and the updater's API will answer.
@@ -38,7 +39,7 @@ fn free_port() -> Result<u16> {
 fn config(gitea: u16, dashboard: u16, api: u16, exe: &Path, board: &Path) -> Result<String> {
     let quoted = |path: &Path| {
         let text = path.to_str().ok_or_else(|| Error::refused(format!("{} is not UTF-8", path.display())).hint("use another folder"))?;
-        Ok::<_, Error>(toml_string(text))
+        Ok::<_, Error>(keys::quoted(text))
     };
     let (exe, board) = (quoted(exe)?, quoted(board)?);
     let (repo, unit) = (releases::REPO, control::UNIT);
@@ -84,19 +85,6 @@ action = "off"
 listen = "127.0.0.1:{api}"
 "#
     ))
-}
-
-/// A basic string of TOML.
-fn toml_string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out + "\""
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What was answered, and the config that follows from it. Pure.
 
 use crate::device::settings::Probe;
+use crate::keys;
 
 /// Where the releases come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,22 +79,22 @@ impl Answers {
             "# The config of pikit-updater, written by `pikit-updater setup`. Change it as you like: `pikit-updater config check` reads it\n\
              # again, and docs/configure.md says what else can stand here.\n\n",
         );
-        text += &line("product", &word(&self.product), "a release that names another product is refused");
+        text += &line("product", &keys::quoted(&self.product), "a release that names another product is refused");
         text += "\n[source]\n";
         match &self.origin {
             Origin::Gitea { base, repo } => {
-                text += &line("gitea", &word(base), "the server");
-                text += &line("repo", &word(repo), "its releases are installed here");
+                text += &line("gitea", &keys::quoted(base), "the server");
+                text += &line("repo", &keys::quoted(repo), "its releases are installed here");
             }
-            Origin::Url(url) => text += &line("url", &word(url), "manifest.json and the bundle lie below it"),
-            Origin::Dir(dir) => text += &line("dir", &word(dir), "a folder of this machine"),
+            Origin::Url(url) => text += &line("url", &keys::quoted(url), "manifest.json and the bundle lie below it"),
+            Origin::Dir(dir) => text += &line("dir", &keys::quoted(dir), "a folder of this machine"),
         }
-        text += &line("channel", &word(&self.channel), "stable: no prereleases");
+        text += &line("channel", &keys::quoted(&self.channel), "stable: no prereleases");
         if let Some(file) = &self.token_file {
-            text += &line("token_file", &word(file), "opens a private repository");
+            text += &line("token_file", &keys::quoted(file), "opens a private repository");
         }
         if let Some(file) = &self.ca_file {
-            text += &line("ca_file", &word(file), "believed beside the system's own");
+            text += &line("ca_file", &keys::quoted(file), "believed beside the system's own");
         }
         if self.allow_http {
             text += &line("allow_http", "true", "plain http beyond this machine");
@@ -105,7 +106,7 @@ impl Answers {
         };
         text += "\n# What the updater may touch: what lies below `from` in a release goes to `to` on this board.\n";
         for (from, to) in &self.managed {
-            text += &format!("[[managed]]\nfrom = {}\nto = {}\n", word(from), word(to));
+            text += &format!("[[managed]]\nfrom = {}\nto = {}\n", keys::quoted(from), keys::quoted(to));
         }
         text += "\n[services]\n";
         text += &line("restart", &words(&self.restart), "restarted after each update that changes a file");
@@ -116,11 +117,11 @@ impl Answers {
             text += "[[health]]\n";
             text += &match probe {
                 Probe::Http { url, contains } => {
-                    let contains = contains.as_ref().map(|c| format!("contains = {}\n", word(c))).unwrap_or_default();
-                    format!("http = {}\n{contains}", word(url))
+                    let contains = contains.as_ref().map(|c| format!("contains = {}\n", keys::quoted(c))).unwrap_or_default();
+                    format!("http = {}\n{contains}", keys::quoted(url))
                 }
-                Probe::Tcp(at) => format!("tcp = {}\n", word(at)),
-                Probe::Unit(unit) => format!("unit = {}\n", word(unit)),
+                Probe::Tcp(at) => format!("tcp = {}\n", keys::quoted(at)),
+                Probe::Unit(unit) => format!("unit = {}\n", keys::quoted(unit)),
                 Probe::Run(argv) => format!("run = {}\n", words(argv)),
             };
         }
@@ -128,8 +129,8 @@ impl Answers {
             text += "# [[health]]\n# http = \"http://127.0.0.1:8080/ping\"\n";
         }
         text += "\n# What happens by itself every day; `pikit-updater auto` changes it and tells the timer.\n[schedule]\n";
-        text += &line("action", &word(&self.auto), "off, check or install");
-        text + &line("at", &word(&self.at), "local time")
+        text += &line("action", &keys::quoted(&self.auto), "off, check or install");
+        text + &line("at", &keys::quoted(&self.at), "local time")
     }
 }
 
@@ -162,21 +163,8 @@ fn line(key: &str, value: &str, why: &str) -> String {
     format!("{set:<40} # {why}\n")
 }
 
-/// A string as TOML has it, whatever is in it.
-fn word(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out + "\""
-}
-
 fn words(list: &[String]) -> String {
-    format!("[{}]", list.iter().map(|w| word(w)).collect::<Vec<_>>().join(", "))
+    format!("[{}]", list.iter().map(|w| keys::quoted(w)).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The door to time.
 pub trait Clock {
@@ -63,18 +64,27 @@ impl RealClock {
         RealClock { start: Instant::now(), wishes: Arc::default() }
     }
 
-    /// A clock that counts SIGINT and SIGTERM, which from now on no longer end the process.
+    /// A clock that counts SIGINT, SIGTERM and SIGHUP, which from now on no longer end the process: a connection that breaks must not leave a
+    /// transaction in the middle. Under `nohup` a hang-up stays what it was, nothing.
     ///
     /// # Errors
     /// The handlers cannot be installed.
     pub fn with_signals() -> io::Result<Self> {
         let clock = RealClock::new();
         let wishes = clock.wishes.clone();
-        let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+        let hangs_up = Some(SIGHUP).filter(|_| !ignores_hang_ups());
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM].into_iter().chain(hangs_up))?;
         // it sleeps in the kernel until a signal comes, and ends with the process
         std::thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(|_| wishes.add()))?;
         Ok(clock)
     }
+}
+
+/// Whether this process was started so that a hang-up is nothing to it, as `nohup` does; proc_pid_status(5) has a bit for each signal.
+fn ignores_hang_ups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|l| u64::from_str_radix(l.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|bits| bits & 1 << (SIGHUP - 1) != 0)
 }
 
 impl Clock for RealClock {
