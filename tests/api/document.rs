@@ -31,6 +31,9 @@ fn the_document_and_the_server_say_the_same() {
     server.post("check", &json!({}));
     let Some(program) = schemathesis() else { return };
     let Door::Tcp(address) = server.door else { unreachable!() };
+    // bytes are all that the document says of an upload, and most bytes are no bundle
+    board
+        .write("src/schemathesis.toml", "[[operations]]\ninclude-path = \"/api/update/upload\"\nchecks = { positive_data_acceptance = { enabled = false } }\n");
     let begun = Instant::now();
     let out = Command::new(program)
         .args(["run", concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json")])
