@@ -338,6 +338,11 @@ fn a_mistake_in_the_recipe_is_named() {
         ("from = \"site\"", "from = \".\"", "which the release includes"),
         ("expires", "post_install = [\"bin/none\"]\nexpires", "does not begin with a file of the release"),
         ("\"4KiB\"", "\"lots\"", "bundle.block"),
+        ("[bundle]", "[rollout]\nwaves = []\n[bundle]", "0 waves"),
+        ("[bundle]", "[rollout]\nwaves = [{ after = \"soon\", percent = 100 }]\n[bundle]", "not a duration"),
+        ("[bundle]", "[rollout]\nwaves = [{ after = \"0h\", percent = 20 }, { after = \"0h\", percent = 100 }]\n[bundle]", "later and larger"),
+        ("[bundle]", "[rollout]\nwaves = [{ after = \"0h\", percent = 20 }]\n[bundle]", "the last of 100 percent"),
+        ("[bundle]", "[rollout]\nstart = \"monday\"\nwaves = [{ after = \"0h\", percent = 100 }]\n[bundle]", "rollout.start"),
     ];
     for (from, to, words) in table {
         let dir = sample("recipe");
@@ -346,6 +351,16 @@ fn a_mistake_in_the_recipe_is_named() {
         let error = dir.refusal();
         assert!(error.message().contains(words), "{to}: {}", error.message());
     }
+}
+
+#[test]
+fn waves_stand_in_the_manifest() {
+    let dir = sample("waves");
+    let waves = "[rollout]\nstart = \"2026-11-21\"\nwaves = [{ after = \"0h\", percent = 5 }, { after = \"2d\", percent = 100 }]\n";
+    dir.write("release.toml", RECIPE.replace("[bundle]", &format!("{waves}[bundle]")));
+    dir.pack().unwrap();
+    let text = fs::read_to_string(dir.0.join("out/manifest.json")).unwrap();
+    assert!(text.contains(r#""rollout":{"start":"2026-11-21T00:00:00Z","waves":[{"after":"0h","percent":5},{"after":"48h","percent":100}]}"#), "{text}");
 }
 
 #[test]

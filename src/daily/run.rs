@@ -145,6 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn a_release_in_waves_waits_for_this_boards_turn_and_a_person_need_not() {
+        let disk = board(SimDisk::new(), &one());
+        let waves =
+            |start: &str| two().with(&format!(r#""rollout":{{"start":"{start}","waves":[{{"after":"0h","percent":1}},{{"after":"1h","percent":100}}]}}"#));
+        let automatic = |release: &Made| day(&disk, release, "action = \"install\"");
+        // no machine-id here, so it goes last
+        let words = looked(automatic(&waves("2100-01-01T00:00:00Z")));
+        assert_eq!(words, "1.1.0 is offered and waits: 1.1.0 comes to boards in waves, to this one on 2100-01-01 at 01:00 UTC");
+        let by_hand = rig::run(&disk, &Deed::Apply(&waves("2100-01-01T00:00:00Z"))).unwrap().unwrap();
+        assert_eq!(by_hand.outcome, Outcome::Confirmed);
+        let disk = board(SimDisk::new(), &one());
+        let Day::Ended(report) = day(&disk, &waves("2000-01-01T00:00:00Z"), "action = \"install\"").unwrap() else { panic!() };
+        assert_eq!(report.outcome, Outcome::Confirmed, "its turn has come");
+    }
+
+    #[test]
     fn outside_of_its_days_it_only_looks() {
         let disk = board(SimDisk::new(), &one());
         let today = rig::with_trip_of(&disk, &FakeClock::default(), CONFIG, |trip| trip.world.clock.now().with_timezone(&Local).naive_local());

@@ -93,6 +93,10 @@ impl Layout {
     pub fn rooted(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
+    /// What tells this machine from others, also without this program: machine-id(5).
+    pub fn machine_id(&self) -> PathBuf {
+        self.rooted(Path::new("/etc/machine-id"))
+    }
     /// The log of one transaction.
     pub fn log(&self, transaction: &str) -> PathBuf {
         self.logs().join(format!("{transaction}.log"))

@@ -114,6 +114,7 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], earlier: &[Earlier], bundle_n
         post_install: recipe.post_install.clone(),
         requires: recipe.requires.clone(),
         recall: None,
+        rollout: recipe.rollout.clone(),
         trust: recipe.trust.clone(),
         bundle: Some(BundleInfo {
             name: bundle_name.to_owned(),

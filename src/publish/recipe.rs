@@ -13,7 +13,7 @@ use super::online::WrittenTarget;
 use super::{notes, trust_file};
 use crate::error::{Doing, Error, Result};
 use crate::release::earlier::Earlier;
-use crate::release::manifest::{Keys, Mode, Requires, version};
+use crate::release::manifest::{Keys, Mode, Requires, Rollout, Wave, version};
 use crate::release::step::unit_name;
 use crate::release::{ReleasePath, Step};
 use crate::{keys, quantity};
@@ -65,6 +65,8 @@ pub struct Recipe {
     pub post_install: Vec<Step>,
     /// What the device must be.
     pub requires: Requires,
+    /// When it comes to whom by itself.
+    pub rollout: Option<Rollout>,
     /// The keys that sign from now on, with the steps that led to them.
     pub trust: Option<Keys>,
     /// Content of one block, bytes.
@@ -106,6 +108,7 @@ struct Written {
     services: WrittenServices,
     #[serde(default)]
     requires: WrittenRequires,
+    rollout: Option<WrittenRollout>,
     #[serde(default)]
     bundle: WrittenBundle,
     /// Read by `publish`, from the same file; here only so that a typo in it is found whatever is done.
@@ -135,6 +138,20 @@ struct WrittenRequires {
     updater: Option<VersionReq>,
     from: Option<VersionReq>,
     arch: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRollout {
+    start: Option<String>,
+    waves: Vec<WrittenWave>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenWave {
+    after: String,
+    percent: u8,
 }
 
 #[derive(Default, Deserialize)]
@@ -206,6 +223,7 @@ impl Recipe {
             config: written.config.iter().map(|p| Pattern::new(p)).collect(),
             post_install: steps(written.post_install, &written.services).map_err(wrong)?,
             requires: Requires { updater: written.requires.updater, from: written.requires.from, arch: written.requires.arch },
+            rollout: written.rollout.map(rollout).transpose().map_err(wrong)?,
             block: match &written.bundle.block {
                 Some(text) => quantity::size(text).map_err(|e| wrong(format!("bundle.block: {e}")))?,
                 None => BLOCK,
@@ -289,6 +307,22 @@ fn modes(written: &BTreeMap<String, String>) -> Result<Vec<(Pattern, Mode)>, Str
         Ok((Pattern::new(glob), Mode::new(bits).map_err(|e| format!("modes: {e}"))?))
     };
     written.iter().map(one).collect()
+}
+
+/// Waves that grow, and in the end reach everybody: a board that no wave reaches would wait for ever.
+fn rollout(written: WrittenRollout) -> Result<Rollout, String> {
+    let wave = |w: &WrittenWave| {
+        let after = quantity::duration(&w.after).map_err(|e| format!("rollout.waves: after: {e}"))?;
+        Ok(Wave { after, percent: w.percent })
+    };
+    let waves = written.waves.iter().map(wave).collect::<Result<Vec<_>, String>>()?;
+    let rollout = Rollout { start: written.start.as_deref().map(|t| time("rollout.start", t)).transpose()?, waves };
+    rollout.check()?;
+    let grow = rollout.waves.windows(2).all(|pair| pair[0].after < pair[1].after && pair[0].percent < pair[1].percent);
+    match rollout.waves.last() {
+        Some(last) if grow && last.percent == 100 => Ok(rollout),
+        _ => Err("rollout.waves: each must be later and larger than the one before, and the last of 100 percent".into()),
+    }
 }
 
 /// Commands first, then restarts, then reloads: the order in which a device does them.

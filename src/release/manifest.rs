@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::earlier::{self, Earlier};
 pub use super::info::{Block, BundleInfo, Generation, Patch};
 pub use super::keys::{Keys, SignedStep};
+pub use super::rollout::{Rollout, Wave};
 use super::{Digest, ReleasePath, Step};
 
 /// Largest manifest that is read, bytes.
@@ -66,6 +67,9 @@ pub struct Manifest {
     /// Takes later releases back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall: Option<Recall>,
+    /// When it comes to whom by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// The keys that sign from now on, and every step that led to them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust: Option<Keys>,
@@ -230,6 +234,7 @@ impl Manifest {
                 return Err(format!("the manifest lists {folder} as a file and {path} below it"));
             }
         }
+        self.rollout.as_ref().map_or(Ok(()), Rollout::check)?;
         if let Some(bundle) = &self.bundle {
             let patches = bundle.patches.iter().map(|p| ("patch", &p.name));
             for (what, name) in [("bundle", &bundle.name)].into_iter().chain(patches) {

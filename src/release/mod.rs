@@ -13,6 +13,7 @@ pub mod keyset;
 pub mod manifest;
 pub mod patch;
 pub mod path;
+pub mod rollout;
 pub mod route;
 pub mod signature;
 pub mod step;

@@ -51,14 +51,16 @@ pub fn reset(world: World, settings: &Settings) -> Result<Reset> {
         state.save(disk, layout)?;
         done.removed.push(format!("{}: the last check and the last result in it", layout.state().display()));
     }
-    let machine = layout.rooted(std::path::Path::new("/etc/machine-id"));
     let kept = [
         (layout.config(), "the config"),
         (settings.trust.keys.clone(), "the keys of whoever makes the releases"),
         (layout.installed(), "what is installed"),
         (layout.trust(), "the lowest version that may still be installed, adopted keys, releases that failed"),
         (layout.backups(), "the way back"),
-        (machine, "the system's own: the minute of the daily round follows from it; a copied card needs another one (`systemd-machine-id-setup`)"),
+        (
+            layout.machine_id(),
+            "the system's own: the minute of the daily round and this board's turn in waves follow from it; a copied card needs another one (`systemd-machine-id-setup`)",
+        ),
     ];
     for (path, why) in kept {
         if durable::exists(disk, &path).doing(|| format!("looking at {}", path.display()))? {

@@ -12,6 +12,7 @@ use crate::error::{Doing, Error, Result};
 use crate::plan::decide::Installed;
 use crate::release::keyset::{KEYS_MAX, KeySet};
 use crate::release::manifest::SignedStep;
+use crate::release::rollout::{self, Turn};
 use crate::release::signature::Signed;
 use crate::release::{Digest, Manifest, PublicKey, steps};
 use crate::source::Offer;
@@ -51,6 +52,8 @@ pub struct Belief {
     pub time: Time,
     /// What is wrong with the folder of keys.
     pub troubles: Vec<String>,
+    /// What tells this board from others; none if nothing does.
+    board: Option<String>,
     product: String,
     channel: String,
     in_folder: Vec<PublicKey>,
@@ -84,6 +87,7 @@ impl Belief {
             ledger,
             time,
             troubles,
+            board: identity(disk, layout),
             product: settings.product.clone(),
             channel: settings.channel.clone(),
             in_folder,
@@ -185,11 +189,25 @@ impl Belief {
         self.ledger.learned.takes_back(installed.version.as_ref()?, installed.released).cloned()
     }
 
-    /// What speaks against installing a release by itself, and should be said to whoever is asked: that the clock is not set.
-    pub fn doubt(&self, manifest: &Manifest) -> Option<String> {
+    /// What speaks against installing a release by itself, and should be said to whoever is asked: that the clock is not set, that it is not
+    /// this board's turn. What takes the installed release back waits for no turn.
+    pub fn doubts(&self, manifest: &Manifest, takes_back: bool) -> Vec<String> {
         let now = self.time.now.format("%Y-%m-%d %H:%M UTC");
-        (self.time.expiry(manifest.expires) == Expiry::CannotTell)
-            .then(|| format!("the clock of this board is not set (it says {now}), so whether {} has expired cannot be told", manifest.version))
+        let untold = (self.time.expiry(manifest.expires) == Expiry::CannotTell)
+            .then(|| format!("the clock of this board is not set (it says {now}), so whether {} has expired cannot be told", manifest.version));
+        untold.into_iter().chain(self.not_yet(manifest).filter(|_| !takes_back)).collect()
+    }
+
+    /// Why a release that comes in waves does not come to this board now.
+    fn not_yet(&self, manifest: &Manifest) -> Option<String> {
+        let (rollout, version) = (manifest.rollout.as_ref()?, &manifest.version);
+        // a board that nothing tells from others goes last
+        let place = self.board.as_ref().map_or(99, |board| rollout::place(board, &self.product, version));
+        match rollout.turn(place, manifest.released, self.time.now) {
+            Turn::Now => None,
+            Turn::At(at) => Some(format!("{version} comes to boards in waves, to this one on {}", at.format("%Y-%m-%d at %H:%M UTC"))),
+            Turn::Never => Some(format!("{version} comes to some boards only, and not to this one")),
+        }
     }
 
     /// Writes down what is new, if the trip may write. Without signatures nothing is remembered: whoever said it may have been anybody.
@@ -216,6 +234,13 @@ pub fn sync(disk: &dyn Disk, layout: &Layout) -> Sync {
         (false, true) => Sync::Pending,
         (false, false) => Sync::Untold,
     }
+}
+
+/// What tells this board from others (machine-id(5)).
+fn identity(disk: &dyn Disk, layout: &Layout) -> Option<String> {
+    let bytes = durable::read(disk, &layout.machine_id(), KEY_MAX).ok()??;
+    let id = String::from_utf8(bytes).ok()?.trim().to_owned();
+    Some(id).filter(|id| id.len() == 32)
 }
 
 /// The keys in the folder, sorted and each once, and what is wrong with it.

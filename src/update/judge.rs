@@ -63,7 +63,8 @@ impl<'s> Judging<'s> {
         if fits && self.repair.is_none() {
             self.belief.accept(&offered(&offer.manifest, &offer.manifest_bytes, &signed, fits, self.lower));
         }
-        let (doubts, takes_back) = (self.belief.doubt(&offer.manifest).into_iter().collect(), self.belief.takes_back(installed));
+        let takes_back = self.belief.takes_back(installed);
+        let doubts = self.belief.doubts(&offer.manifest, takes_back.is_some());
         Ok(Believed { signed, doubts, takes_back, offer })
     }
 

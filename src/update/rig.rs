@@ -134,6 +134,15 @@ pub fn made<C: AsRef<[u8]>>(version: &str, files: &[(&str, C)]) -> Made {
     Made { manifest, bundle: tar.into_inner().unwrap().finish().unwrap() }
 }
 
+impl Made {
+    /// The same with more in its manifest, like `"rollout":{…}`.
+    pub fn with(mut self, more: &str) -> Self {
+        self.manifest.truncate(self.manifest.len() - 1);
+        self.manifest.extend_from_slice(format!(",{more}}}").as_bytes());
+        self
+    }
+}
+
 /// A source that has one release.
 pub struct FakeSource(pub Made);
 
