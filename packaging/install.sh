@@ -58,12 +58,12 @@ files() {
     esac
 }
 
-# Beside its place and then by one rename: a running update ends with the program it began with, and a power cut leaves the old or the new.
-put() {
+# Beside its place, and when that is on the disk by one rename: a running update ends with the program it began with, and a power cut leaves
+# the old or the new.
+lay() {
     mkdir -p "$root/$(dirname "$3")"
     cp "$here/$2" "$root/$3.new"
     chmod "$1" "$root/$3.new"
-    mv -f "$root/$3.new" "$root/$3"
 }
 
 # the user that reads what comes from outside
@@ -108,7 +108,9 @@ fi
     echo "install.sh: the program in this folder does not run on this machine ($(uname -m)); is it the right archive?" >&2
     exit 5
 }
-files | while read -r mode from to; do put "$mode" "$from" "$to"; done
+files | while read -r mode from to; do lay "$mode" "$from" "$to"; done
+sync
+files | while read -r _ _ to; do mv -f "$root/$to.new" "$root/$to"; done
 user pikit-fetch
 for dir in etc/pikit etc/pikit/keys var/lib/pikit-update var/backups/pikit; do mkdir -p "$root/$dir"; done
 mkdir -p "$root/var/tmp/pikit-update" && chmod 0700 "$root/var/tmp/pikit-update"
@@ -116,7 +118,8 @@ mkdir -p "$root/var/tmp/pikit-update" && chmod 0700 "$root/var/tmp/pikit-update"
 # nginx's snippet is the person's once it is there
 snippet=etc/nginx/snippets/pikit-update.conf
 if [ -d "$root/etc/nginx" ] && [ ! -e "$root/$snippet" ]; then
-    put 0644 "root/$snippet" "$snippet"
+    lay 0644 "root/$snippet" "$snippet"
+    mv -f "$root/$snippet.new" "$root/$snippet"
     # without systemd there is no socket that waits: the API has its own address
     [ $init = systemd ] || sed -i 's|http://unix:/run/pikit-update/api.sock|http://127.0.0.1:8686|' "$root/$snippet"
 fi
@@ -144,4 +147,6 @@ openrc)
     ;;
 none) echo "There is neither systemd nor OpenRC here: let your boot script run \`pikit-updater recover\` before the dashboard starts." ;;
 esac
+# what is said to be installed is so after a power cut, too
+sync
 echo "pikit-updater is installed ($init). Next: /etc/pikit/updater.toml (an example lies beside it), then: pikit-updater doctor"
