@@ -359,8 +359,9 @@ fn waves_stand_in_the_manifest() {
     let waves = "[rollout]\nstart = \"2026-11-21\"\nwaves = [{ after = \"0h\", percent = 5 }, { after = \"2d\", percent = 100 }]\n";
     dir.write("release.toml", RECIPE.replace("[bundle]", &format!("{waves}[bundle]")));
     dir.pack().unwrap();
-    let text = fs::read_to_string(dir.0.join("out/manifest.json")).unwrap();
-    assert!(text.contains(r#""rollout":{"start":"2026-11-21T00:00:00Z","waves":[{"after":"0h","percent":5},{"after":"48h","percent":100}]}"#), "{text}");
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(dir.0.join("out/manifest.json")).unwrap()).unwrap();
+    let expected = serde_json::json!({"start": "2026-11-21T00:00:00Z", "waves": [{"after": "0h", "percent": 5}, {"after": "48h", "percent": 100}]});
+    assert_eq!(manifest["rollout"], expected);
 }
 
 #[test]
