@@ -76,7 +76,8 @@ fn systemd_understands_the_units_and_finds_them_tight() {
     assert!(score("pikit-update-apply.service") <= 3.2);
 
     let mode = |path: &str| fs::metadata(machine.path(path)).map(|m| (m.permissions().mode() & 0o7777, m.uid() == 0)).unwrap();
-    assert_eq!((mode("var/lib/pikit-update"), mode("var/tmp/pikit-update")), ((0o755, true), (0o700, true)));
+    assert_eq!((mode("var/lib/pikit-update"), mode("var/tmp/pikit-update")), ((0o755, true), (0o711, true)));
+    assert_eq!(mode("var/tmp/pikit-update/upload"), (0o700, false), "the API's user writes there, and nobody else sees it");
     let modes = "stat -c '%a %U:%G %n' /run/pikit-update /run/pikit-update/requests /run/pikit-update.lock /run/pikit-update/api.sock";
     let expected = "755 root:root /run/pikit-update\n750 pikit-update:pikit-update /run/pikit-update/requests\n\
                     644 root:root /run/pikit-update.lock\n660 root:www-data /run/pikit-update/api.sock\n";
@@ -396,7 +397,7 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
         1
     );
 
-    // as little as possible: an own user, no capability, no network, nothing writable but the folder of requests
+    // as little as possible: an own user, no capability, no network, nothing writable but the folders of requests and uploads
     assert_eq!(machine.ask("GET", "/ping", "", "").status, 200, "asked again, it does not leave meanwhile");
     let pid = machine.show("pikit-update-api.service", "MainPID");
     let status = machine.ok(&format!("cat /proc/{pid}/status"));
@@ -407,8 +408,8 @@ fn the_api_comes_with_the_first_question_leaves_when_nobody_asks_and_its_clicks_
     let writable = machine
         .ok(&format!("nsenter -t {pid} -m setpriv --reuid pikit-update --regid pikit-update --clear-groups find / -xdev -writable -type d 2>/dev/null; true"));
     let reachable = machine.ok(&format!("nsenter -t {pid} -m -n setpriv --reuid pikit-update --regid pikit-update --clear-groups sh -c 'for d in /etc /var /var/tmp /srv /run /run/pikit-update /run/pikit-update/requests; do touch $d/x 2>/dev/null && echo $d; done; rm -f /run/pikit-update/requests/x; cat /proc/net/dev | grep -c :'"));
-    // those two are of its own, and go with it
-    assert_eq!(writable, "/tmp\n/var/tmp\n");
+    // the first two are of its own, and go with it; in the third lies what somebody sends
+    assert_eq!(writable, "/tmp\n/var/tmp\n/var/tmp/pikit-update/upload\n");
     assert_eq!(reachable, "/var/tmp\n/run/pikit-update/requests\n1\n");
 
     let paths = machine.text("etc/systemd/system/pikit-update-apply.service.d/paths.conf");
