@@ -3,12 +3,15 @@
 //!
 //! It protects from decay, not from an enemy: who can write the record can write its digest.
 
+use std::io;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::release::Digest;
+use crate::release::digest::Hashing;
 
 /// Why a record cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +33,8 @@ impl std::fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Envelope<'a> {
-    schema: u32,
     sha256: Digest,
     #[serde(borrow)]
     body: &'a RawValue,
@@ -54,11 +56,28 @@ struct Schema {
 /// # Panics
 /// If the value has no JSON form (a map whose keys are not strings): a mistake in the program, never in its data.
 pub fn seal_record<T: Serialize>(schema: u32, value: &T) -> Vec<u8> {
-    let body = serde_json::value::to_raw_value(value).expect("a record has string keys only");
-    let envelope = Envelope { schema, sha256: Digest::of(body.get().as_bytes()), body: &body };
-    let mut bytes = serde_json::to_vec(&envelope).expect("an envelope has string keys only");
-    bytes.push(b'\n');
+    // twice, so that a plan of ten thousand files is held once, in a buffer that fits: digest and length come from the first time
+    let mut digest = Hashing::new(Length(0));
+    serde_json::to_writer(&mut digest, value).expect("a record has string keys only");
+    let (Length(length), digest) = digest.finish();
+    let mut bytes = format!("{{\"schema\":{schema},\"sha256\":\"{digest}\",\"body\":").into_bytes();
+    bytes.reserve_exact(length + "}\n".len());
+    serde_json::to_writer(&mut bytes, value).expect("a record has string keys only");
+    bytes.extend_from_slice(b"}\n");
     bytes
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The value of a record, if its bytes are those that were written and its schema is not above `newest`.

@@ -2,6 +2,8 @@
 //! a dashboard that is there already is taken for the release that it is.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are no production
 
+#[path = "setup/talk.rs"]
+mod talk;
 mod support;
 
 use std::fs;
@@ -46,7 +48,12 @@ fn release(board: &Board, version: &str, key: Option<&Key>) -> Release {
     if let Some(key) = key {
         maintainer::sign(&dir, &[key]);
     }
-    fs::read_dir(&dir)
+    assets(&dir, version)
+}
+
+/// What lies in a release's folder.
+fn assets(dir: &Path, version: &str) -> Release {
+    fs::read_dir(dir)
         .unwrap()
         .map(|e| e.unwrap())
         .fold(Release::new(&format!("v{version}")), |all, e| all.asset(e.file_name().to_str().unwrap(), fs::read(e.path()).unwrap()))

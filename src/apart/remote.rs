@@ -48,6 +48,8 @@ impl<'a> Remote<'a> {
         let (requests, bytes) = (helper.tally.requests.saturating_sub(before.requests), helper.tally.bytes.saturating_sub(before.bytes));
         self.tally.set(self.tally.get().plus(requests, bytes));
         if done.is_ok() {
+            // a long list of files is not held while the next thing is done
+            helper.payload = Vec::new();
             *self.helper.borrow_mut() = Some(helper);
         }
         done

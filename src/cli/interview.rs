@@ -5,7 +5,9 @@ use super::args::{AutoMode, Setup};
 use super::ask;
 use super::voice::{Tone, Voice, clean};
 use crate::device::schedule;
+use crate::device::settings::Probe;
 use crate::error::{Error, Result};
+use crate::release::Hint;
 use crate::setup::answers::{self, Answers, Origin};
 use crate::setup::catalogue::Known;
 use crate::setup::fit;
@@ -96,8 +98,10 @@ impl Interview<'_> {
             for top in fit::tops(&newest.manifest) {
                 let what = if top.ends_with('/') { "folder" } else { "file" };
                 let to = self.until(&format!("Where does {top} go (a {what} on this board)"), "", &mut |to| {
+                    if !to.starts_with('/') {
+                        return Err(Error::usage("the whole path, from the first / on"));
+                    }
                     let to = if top.ends_with('/') { format!("{}/", to.trim_end_matches('/')) } else { to.to_owned() };
-                    answers::managed(&format!("{top}={to}")).map_err(Error::usage)?;
                     // only this one: the others come
                     fits(&Answers { managed: vec![(top.clone(), to.clone())], ..answers.clone() }).map(|()| to)
                 })?;
@@ -109,16 +113,23 @@ impl Interview<'_> {
         }
         (answers.restart, answers.reload, answers.health) = (asked.restart.clone(), asked.reload.clone(), asked.health.clone());
         if self.is_possible() && answers.restart.is_empty() && asked.control.as_deref() != Some("") {
-            answers.restart = self.until("Services to restart after an update (names, with spaces between; none)", "", &mut |names| {
-                let restart: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+            let usual = fit::restarts(&newest.manifest).join(" ");
+            answers.restart = self.until("Services to restart after an update (names, with spaces between; none)", &usual, &mut |names| {
+                let restart: Vec<String> = several(names).map(str::to_owned).collect();
                 fits(&Answers { restart: restart.clone(), ..answers.clone() }).map(|()| restart)
             })?;
         }
-        if self.is_possible() && answers.health.is_empty() {
-            answers.health = self.until("What must answer when the dashboard is well (http://…, tcp:HOST:PORT, unit:NAME; none)", "", &mut |text| {
-                let probes = text.split_whitespace().map(answers::probe).collect::<Result<Vec<_>, _>>().map_err(Error::usage)?;
+        let hints = Hint::of(&newest.manifest.health);
+        if answers.health.is_empty() && !asked.no_health && self.is_possible() {
+            let usual = hints.iter().map(Hint::to_string).collect::<Vec<_>>().join(" ");
+            answers.health = self.until("What must answer when the dashboard is well (http://…, tcp:HOST:PORT, unit:NAME; none)", &usual, &mut |text| {
+                let probes = several(text).map(answers::probe).collect::<Result<Vec<_>, _>>().map_err(Error::usage)?;
                 fits(&Answers { health: probes.clone(), ..answers.clone() }).map(|()| probes)
             })?;
+        } else if answers.health.is_empty() && !asked.no_health {
+            // a hint that does not go with this board is left out: nobody is here who could mend it
+            answers.health =
+                hints.into_iter().map(Probe::from).filter(|probe| fits(&Answers { health: vec![probe.clone()], ..answers.clone() }).is_ok()).collect();
         }
         answers.auto = match asked.auto {
             Some(mode) => mode.name().to_owned(),
@@ -141,6 +152,11 @@ impl Interview<'_> {
         }
         Ok(())
     }
+}
+
+/// Words with spaces between; "none" is how to say so where something is proposed.
+fn several(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace().filter(|word| !word.eq_ignore_ascii_case("none"))
 }
 
 fn missing(what: &str, flag: &str) -> Error {

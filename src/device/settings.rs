@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Api, Layout, Managed, Notify, Schedule, config::Config};
 use crate::quantity;
-use crate::release::{ReleasePath, step::unit_name};
+use crate::release::{Hint, ReleasePath, hint, step::unit_name};
 
 /// Everything the device's owner decided.
 #[derive(Debug, Clone)]
@@ -118,6 +118,16 @@ pub enum Probe {
     Unit(String),
     /// Exits with 0.
     Run(Vec<String>),
+}
+
+impl From<Hint> for Probe {
+    fn from(hint: Hint) -> Self {
+        match hint {
+            Hint::Http(url) => Probe::Http { url, contains: None },
+            Hint::Tcp(at) => Probe::Tcp(at),
+            Hint::Unit(unit) => Probe::Unit(unit),
+        }
+    }
 }
 
 impl Probe {
@@ -307,19 +317,10 @@ pub(super) fn check_url(key: &str, url: &str, allow_http: bool) -> Result<(), St
     if host.contains('@') {
         return Err(format!("{key}: a URL with a user or password in it ends up in logs; use token_file"));
     }
-    if plain && !allow_http && !is_loopback(host) {
+    if plain && !allow_http && !hint::is_loopback(host) {
         return Err(format!("{key}: {shown} is plain http; use https, or allow_http = true if the line can be trusted"));
     }
     Ok(())
-}
-
-/// Whether `host[:port]` names this machine.
-pub fn is_loopback(host: &str) -> bool {
-    let bare = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

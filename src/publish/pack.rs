@@ -112,6 +112,7 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], earlier: &[Earlier], bundle_n
         earlier: recipe.earlier.clone(),
         files: payload.files,
         post_install: recipe.post_install.clone(),
+        health: recipe.health.clone(),
         requires: recipe.requires.clone(),
         recall: None,
         rollout: recipe.rollout.clone(),

@@ -15,7 +15,7 @@ use crate::error::{Doing, Error, Result};
 use crate::release::earlier::Earlier;
 use crate::release::manifest::{Keys, Mode, Requires, Rollout, Wave, version};
 use crate::release::step::unit_name;
-use crate::release::{ReleasePath, Step};
+use crate::release::{Hint, ReleasePath, Step};
 use crate::{keys, quantity};
 
 /// Content of one block unless the recipe says otherwise: small enough to fetch for one file, large enough to compress well.
@@ -63,6 +63,8 @@ pub struct Recipe {
     pub config: Vec<Pattern>,
     /// What to do after the switch.
     pub post_install: Vec<Step>,
+    /// What a well board answers to.
+    pub health: Vec<String>,
     /// What the device must be.
     pub requires: Requires,
     /// When it comes to whom by itself.
@@ -100,6 +102,8 @@ struct Written {
     config: Vec<String>,
     #[serde(default)]
     post_install: Vec<Step>,
+    #[serde(default)]
+    health: Vec<String>,
     #[serde(default)]
     include: Vec<WrittenInclude>,
     #[serde(default)]
@@ -222,6 +226,7 @@ impl Recipe {
             modes: modes(&written.modes).map_err(wrong)?,
             config: written.config.iter().map(|p| Pattern::new(p)).collect(),
             post_install: steps(written.post_install, &written.services).map_err(wrong)?,
+            health: Hint::written(&written.health).map_err(|e| wrong(format!("health: {e}")))?,
             requires: Requires { updater: written.requires.updater, from: written.requires.from, arch: written.requires.arch },
             rollout: written.rollout.map(rollout).transpose().map_err(wrong)?,
             block: match &written.bundle.block {

@@ -61,6 +61,9 @@ pub struct Manifest {
     /// What to do after the switch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post_install: Vec<Step>,
+    /// What a well board answers to, as far as its maintainer knows: [`super::Hint`].
+    #[serde(default, deserialize_with = "super::hint::lenient", skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<String>,
     /// What the device must be.
     #[serde(default, skip_serializing_if = "Requires::is_empty")]
     pub requires: Requires,

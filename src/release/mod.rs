@@ -7,6 +7,7 @@ pub mod earlier;
 pub mod elf;
 pub mod frames;
 mod header;
+pub mod hint;
 mod info;
 pub mod keys;
 pub mod keyset;
@@ -20,6 +21,7 @@ pub mod step;
 pub mod steps;
 
 pub use digest::Digest;
+pub use hint::Hint;
 pub use keyset::KeySet;
 pub use manifest::Manifest;
 pub use path::ReleasePath;

@@ -2,6 +2,7 @@
 
 use crate::device::settings::Probe;
 use crate::keys;
+use crate::release::Hint;
 
 /// Where the releases come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,12 +140,7 @@ impl Answers {
 /// # Errors
 /// It is none of these.
 pub fn probe(text: &str) -> Result<Probe, String> {
-    match text.split_once(':') {
-        Some(("http" | "https", _)) => Ok(Probe::Http { url: text.to_owned(), contains: None }),
-        Some(("tcp", at)) if !at.is_empty() => Ok(Probe::Tcp(at.to_owned())),
-        Some(("unit", unit)) if !unit.is_empty() => Ok(Probe::Unit(unit.to_owned())),
-        _ => Err("neither http://…, tcp:HOST:PORT nor unit:NAME".into()),
-    }
+    text.parse::<Hint>().map(Probe::from)
 }
 
 /// `FROM=TO`, with "/" at both ends for folders.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::device::{Settings, managed};
 use crate::error::{Doing, Error, Result};
 use crate::quantity::count;
-use crate::release::Manifest;
 use crate::release::manifest::this_arch;
+use crate::release::{Manifest, Step};
 use crate::update::trial;
 use crate::world::{Kind, World};
 
@@ -47,6 +47,12 @@ pub fn tops(newest: &Manifest) -> Vec<String> {
     let mut tops: Vec<String> = newest.listing(this_arch()).keys().map(|p| folder_of(p.as_str())).collect();
     tops.dedup();
     tops
+}
+
+/// The services that a release asks to be restarted.
+pub fn restarts(newest: &Manifest) -> Vec<&str> {
+    let units = newest.post_install.iter();
+    units.filter_map(|step| if let Step::Restart(unit) = step { Some(unit.as_str()) } else { None }).collect()
 }
 
 /// The folder above each managed path must be there: the updater makes what it manages, not the way there.

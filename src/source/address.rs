@@ -96,7 +96,7 @@ impl Address {
     }
     /// Whether it is this machine.
     pub fn is_loopback(&self) -> bool {
-        crate::device::settings::is_loopback(&self.host)
+        crate::release::hint::is_loopback(&self.host)
     }
     /// The whole URL, for a request. Not for messages: a query may hold a signature that opens the door.
     pub fn full(&self) -> String {

@@ -66,9 +66,12 @@ pub struct Setup {
     /// The command that restarts, without systemd: "rc-service {unit} {verb}"; "" touches no service
     #[arg(long, value_name = "WORDS")]
     pub control: Option<String>,
-    /// What must be true of a healthy board: http://…, tcp:HOST:PORT or unit:NAME; may be given again
+    /// What must be true of a healthy board: http://…, tcp:HOST:PORT or unit:NAME; may be given again [default: as the newest release suggests]
     #[arg(long, value_name = "CHECK", value_parser = probe)]
     pub health: Vec<Probe>,
+    /// Watch nothing after an update, whatever the release suggests
+    #[arg(long, conflicts_with = "health")]
+    pub no_health: bool,
     /// What is done by itself every day: off, check or install [default: check]
     #[arg(long, value_enum, value_name = "off|check|install", hide_possible_values = true)]
     pub auto: Option<AutoMode>,
@@ -85,7 +88,7 @@ pub struct Setup {
     #[arg(short, long)]
     pub yes: bool,
     /// On a copy of another board's card: forget what makes the two look like one
-    #[arg(long, conflicts_with_all = ["gitea", "url", "dir", "product", "key", "key_fingerprint", "unsigned", "managed", "restart", "reload", "control", "health", "auto", "at", "dry_run", "force"])]
+    #[arg(long, conflicts_with_all = ["gitea", "url", "dir", "product", "key", "key_fingerprint", "unsigned", "managed", "restart", "reload", "control", "health", "no_health", "auto", "at", "dry_run", "force"])]
     pub reset_identity: bool,
 }
 

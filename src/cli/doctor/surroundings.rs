@@ -6,13 +6,16 @@ use super::{Board, Finding};
 use crate::apart;
 use crate::cli::args::Globals;
 use crate::error::Result;
+use crate::keys;
 use crate::quantity::count;
+use crate::release::{Hint, Manifest, manifest};
 use crate::source::{Memory, Wanted};
 use crate::state::Ledger;
 use crate::trust::Sync;
 use crate::update::belief::Belief;
 use crate::update::judge::Judging;
 use crate::update::{Trip, trial};
+use crate::world::durable;
 
 /// How long a control command may take to say whether a unit is active.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -59,6 +62,7 @@ pub fn reset_time(globals: &Globals) -> Result<()> {
 /// Services and health checks.
 pub fn look(trip: &Trip) -> Vec<Finding> {
     let mut found = services(trip);
+    found.extend(unwatched(trip));
     found.extend(trip.settings.health.iter().map(|probe| match trial::ask(trip, probe) {
         Ok(()) => Finding::ok("health", format!("{} passes", probe.name())),
         Err(why) => {
@@ -66,6 +70,28 @@ pub fn look(trip: &Trip) -> Vec<Finding> {
         }
     }));
     found
+}
+
+/// Nothing is asked after an update, although the release says what could be.
+fn unwatched(trip: &Trip) -> Option<Finding> {
+    if !trip.settings.health.is_empty() {
+        return None;
+    }
+    // one that cannot be read is told elsewhere
+    let bytes = durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).ok()??;
+    let manifest = Manifest::parse(&bytes).ok()?;
+    let hints: Vec<String> = Hint::of(&manifest.health).iter().map(in_config).collect();
+    let what = format!("nothing is watched after an update, so a sick release would stay; {} suggests {}", manifest.version, hints.join(" and "));
+    (!hints.is_empty()).then(|| Finding::warn("health", what, "write it into the config, below a line that says [[health]]"))
+}
+
+fn in_config(hint: &Hint) -> String {
+    let (key, value) = match hint {
+        Hint::Http(url) => ("http", url),
+        Hint::Tcp(at) => ("tcp", at),
+        Hint::Unit(unit) => ("unit", unit),
+    };
+    format!("{key} = {}", keys::quoted(value))
 }
 
 fn services(trip: &Trip) -> Vec<Finding> {
