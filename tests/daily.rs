@@ -205,3 +205,57 @@ fn who_skipped_releases_reads_the_notes_of_all_of_them() {
     // a folder of web pages was switched before, and services were away while it was
     assert!(available["expected_offline_seconds"].is_number(), "{available}");
 }
+
+#[test]
+fn of_a_fleet_only_those_whose_wave_has_come_update_by_themselves() {
+    use support::liar::{Gitea, Liar, Release};
+    let version = "1.1.0";
+    let waves = |start: &str| format!("[rollout]\nstart = \"{start}\"\nwaves = [{{ after = \"0h\", percent = 40 }}, {{ after = \"3000d\", percent = 100 }}]\n");
+    let server = Liar::start();
+    let maker = Board::new("fleet-maker");
+    let publish = |version: &str, files: &[(&str, &str)], more: &str| {
+        let _ = fs::remove_dir_all(maker.path("src"));
+        support::release::pack_into(&maker.path("src"), version, files, more);
+        let assets = fs::read_dir(maker.path("src").join(version)).unwrap().map(|e| e.unwrap());
+        let release = assets.fold(Release::new(&format!("v{version}")), |all, e| all.asset(e.file_name().to_str().unwrap(), fs::read(e.path()).unwrap()));
+        server.gitea(Gitea { repo: "owner/pi-kit".into(), releases: vec![release], token: None, root_url: None, page_max: 0 });
+    };
+    publish("1.0.0", ONE, "");
+    let fleet: Vec<(String, Board)> = (0..12)
+        .map(|n| {
+            let board = Board::new("fleet");
+            board.configure("dir = \"/src\"", &format!("gitea = \"{}\"\nrepo = \"owner/pi-kit\"", server.url));
+            let id = format!("{:032x}", n * 3 + 100);
+            board.write("etc/machine-id", format!("{id}\n"));
+            board.ok(&["apply", "-y"]);
+            board.ok(&["auto", "install"]);
+            (id, board)
+        })
+        .collect();
+    let installed = || fleet.iter().filter(|(_, b)| b.text("etc/pikit/version").trim() == version).map(|(id, _)| id.clone()).collect::<Vec<_>>();
+    let is_early = |id: &str| pikit_updater::release::rollout::place(id, "pikit", &version.parse().unwrap()) < 40;
+    let early: Vec<String> = fleet.iter().map(|(id, _)| id.clone()).filter(|id| is_early(id)).collect();
+    assert!((2..11).contains(&early.len()), "{}", early.len());
+
+    // before the first wave nobody, whatever a server says of the time of day
+    publish(version, TWO, &waves("2100-01-01"));
+    for (_, board) in &fleet {
+        let said = board.ok(&["auto", "run"]).out;
+        assert!(said.contains("comes to boards in waves, to this one on 2"), "{said}");
+    }
+    assert!(installed().is_empty());
+    publish(version, TWO, &waves("2026-01-01"));
+    for (id, board) in &fleet {
+        let said = board.ok(&["auto", "run"]).out;
+        assert!(is_early(id) || said.contains("comes to boards in waves, to this one on 2034-"), "{said}");
+    }
+    assert_eq!(installed(), early);
+    // whoever asks for it need not wait; the next run of the timer changes nothing
+    let (_, late) = fleet.iter().find(|(id, _)| !is_early(id)).unwrap();
+    late.ok(&["apply", "-y"]);
+    assert_eq!(late.text("etc/pikit/version").trim(), version);
+    for (_, board) in &fleet {
+        board.ok(&["auto", "run"]);
+    }
+    assert_eq!(installed().len(), early.len() + 1);
+}
