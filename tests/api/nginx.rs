@@ -11,8 +11,11 @@ use serde_json::json;
 use crate::events::{Run, delay, number};
 use crate::server::{Door, Server};
 use crate::support::board::Board;
+use crate::support::noise::noise;
 use crate::support::pulse::Pulse;
+use crate::support::release;
 use crate::support::wait::until;
+use crate::upload::{head, send_to};
 
 struct Nginx {
     child: Child,
@@ -151,4 +154,36 @@ fn through_nginx_people_log_in_and_events_come_without_delay_and_a_restart_of_it
     let pulse = Pulse::start();
     let answer = nginx.door.ask("GET", "/api/update/status", &person, "");
     assert!([502, 503, 504].contains(&answer.status) && answer.took < pulse.allows(Duration::from_secs(2)), "{:?}: {}", answer.took, answer.head);
+}
+
+#[test]
+fn through_nginx_a_file_goes_to_the_board_as_it_comes_and_nothing_else_is_large() {
+    let board = crate::board("nginx-upload");
+    let server = Server::unix(&board);
+    let Some(nginx) = Nginx::start(&board) else { return };
+    // more than nginx lets through by itself, and more than it would hold in memory
+    let large = noise(3 << 20, 9);
+    let files = [("web/index.html", &b"three"[..]), ("web/large.bin", &large), ("api.py", b"api three")];
+    release::pack_into(&board.path("stick"), "1.2.0", &files, "");
+    let bytes = fs::read(board.path("stick/1.2.0/pikit-1.2.0.tar.gz")).unwrap();
+    assert!(bytes.len() > 2 << 20);
+    let head = head(&server, bytes.len(), &[("Connection", "close")]);
+    let found = send_to(&nginx.door, &head, &bytes);
+    assert_eq!(found.status, 200, "{}", found.body);
+    let found = found.json();
+    assert_eq!((&found["version"], &found["bytes"]), (&json!("1.2.0"), &json!(bytes.len())), "{found}");
+    // it was never laid down on the way: the card is not written twice
+    let kept = fs::read_dir(nginx.dir.join("client_body")).into_iter().flatten().count();
+    let said = fs::read_to_string(nginx.dir.join("error.log")).unwrap_or_default();
+    assert!(kept == 0 && !said.contains("buffered to a temporary file"), "{kept} {said}");
+
+    let bearer = server.bearer();
+    let person = [("Host", "localhost"), ("Authorization", bearer.as_str())];
+    let apply = json!({"upload": true, "require_manifest": found["plan"]["manifest_sha256"]}).to_string();
+    assert_eq!(nginx.door.ask("POST", "/api/update/apply", &person, &apply).status, 202);
+    until("the release", || (board.text("etc/pikit/version") == "1.2.0\n").then_some(()));
+    assert_eq!(fs::read(board.path("srv/web/large.bin")).unwrap(), large);
+    // everything else stays as small as it is
+    let answer = nginx.door.ask("POST", "/api/update/check", &person, &"x".repeat(100 << 10));
+    assert_eq!(answer.status, 413);
 }

@@ -52,7 +52,7 @@ fn with_signature(dir: &std::path::Path) -> Vec<u8> {
     tar.into_inner().unwrap().finish().unwrap()
 }
 
-fn head(server: &Server, length: usize, headers: &[(&str, &str)]) -> Vec<u8> {
+pub fn head(server: &Server, length: usize, headers: &[(&str, &str)]) -> Vec<u8> {
     let has = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let mut head = format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n");
     if !has("Content-Type") {
@@ -65,8 +65,8 @@ fn head(server: &Server, length: usize, headers: &[(&str, &str)]) -> Vec<u8> {
     (head + "\r\n").into_bytes()
 }
 
-fn stream(server: &Server) -> TcpStream {
-    let Door::Tcp(address) = &server.door else { panic!("it listens on a port") };
+fn stream(door: &Door) -> TcpStream {
+    let Door::Tcp(address) = door else { panic!("it listens on a port") };
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
     stream
@@ -82,10 +82,14 @@ fn answer(mut stream: TcpStream) -> Answer {
     Answer { status, head: head.to_owned(), body: body.to_owned(), took: std::time::Duration::ZERO }
 }
 
-/// Sends all of it, whatever is said meanwhile, as a browser does; then reads.
 fn send(server: &Server, bytes: &[u8], headers: &[(&str, &str)]) -> Answer {
-    let mut stream = stream(server);
-    stream.write_all(&head(server, bytes.len(), headers)).unwrap();
+    send_to(&server.door, &head(server, bytes.len(), headers), bytes)
+}
+
+/// Sends all of it, whatever is said meanwhile, as a browser does; then reads.
+pub fn send_to(door: &Door, head: &[u8], bytes: &[u8]) -> Answer {
+    let mut stream = stream(door);
+    stream.write_all(head).unwrap();
     stream.write_all(bytes).unwrap_or_else(|e| panic!("sending {} bytes: {e}", bytes.len()));
     answer(stream)
 }
@@ -163,12 +167,12 @@ fn what_may_not_be_sent_is_refused_and_leaves_nothing() {
         server.ask(method, PATH, "").problem(405);
     }
     let chunked = format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
-    let mut stream = stream(&server);
+    let mut stream = stream(&server.door);
     stream.write_all(chunked.as_bytes()).unwrap();
     answer(stream).problem(501);
     // a larger body is for this route alone
     let other = "POST /api/update/apply HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 70000\r\n\r\n";
-    let mut stream = self::stream(&server);
+    let mut stream = self::stream(&server.door);
     stream.write_all(other.as_bytes()).unwrap();
     answer(stream).problem(413);
 
@@ -200,7 +204,7 @@ fn what_breaks_off_leaves_nothing_and_keeps_nobody_out() {
     let board = board("upload-cut");
     let server = Server::start(&board);
     let bytes = bundle(&board, "1.2.0", None);
-    let mut cut = stream(&server);
+    let mut cut = stream(&server.door);
     cut.write_all(&head(&server, 8 << 20, &[])).unwrap();
     cut.write_all(&noise(1 << 20, 2)).unwrap();
     until("it to come in", || (!left(&board).is_empty()).then_some(()));
@@ -211,7 +215,7 @@ fn what_breaks_off_leaves_nothing_and_keeps_nobody_out() {
     until("the next", || (send(&server, &bytes, &[]).status == 200).then_some(()));
 
     // a server that is killed in the middle tidies up when it is started again
-    let mut cut = stream(&server);
+    let mut cut = stream(&server.door);
     cut.write_all(&head(&server, 8 << 20, &[])).unwrap();
     cut.write_all(&noise(1 << 20, 2)).unwrap();
     until("it to come in", || left(&board).iter().any(|p| p.file_name().unwrap().to_str().unwrap().starts_with('.')).then_some(()));
