@@ -46,7 +46,7 @@ pub type Consent<'c> = &'c mut dyn FnMut(&Proposal) -> Result<()>;
 pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Consent) -> Result<Done> {
     trip.phase(Phase::Checking, format!("asking {}", source.name()));
     let installed = survey::installed(trip)?;
-    let Some(believed) = check::find(trip, source, &request, &installed)? else {
+    let Some(mut believed) = check::find(trip, source, &request, &installed)? else {
         return match &request.wanted {
             Wanted::Exact(version) => {
                 Err(Error::source_failed(format!("{} has no release {version}", source.name())).hint("`pikit-updater check` shows what is offered"))
@@ -57,25 +57,27 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
             }
         };
     };
-    let offer = &believed.offer;
     if let (true, Some(doubt)) = (request.automatic, believed.doubts.first()) {
         return Err(Error::refused(format!("{doubt}; what is installed by itself waits for that"))
             .hint("`pikit-updater apply` installs it now")
             .during(Phase::Checking));
     }
     if request.wanted == Wanted::Best && !request.dry_run {
-        trip.state.latest = Some(offer.manifest.version.clone());
+        trip.state.latest = Some(believed.offer.manifest.version.clone());
         trip.state.last_check = Some(trip.world.clock.now());
         trip.state.last_check_error = None;
     }
-    let sha256 = Digest::of(&offer.manifest_bytes);
-    let target = Target::of_release(&offer.manifest, sha256);
-    let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: sha256 };
+    let sha256 = Digest::of(&believed.offer.manifest_bytes);
+    let target = Target::of_release(&believed.offer.manifest, sha256);
     if request.download_only {
-        return download(trip, from, offer, target, &installed, request).map(Done::Ended);
+        return download(trip, source, &believed.offer, target, &installed, request).map(Done::Ended);
     }
+    // ten thousand files are a list of megabytes: what is done with is not held, and what goes on is not held twice
+    drop(installed);
+    let manifest_bytes = std::mem::take(&mut believed.offer.manifest_bytes);
+    let from = From::offered(source, &believed.offer, sha256);
     let (about, takes_back) = (About::of(&believed), believed.takes_back.clone());
-    bring(trip, Aim { action: Action::Apply, target, manifest: Some(offer.manifest_bytes.clone()), from: Some(from), request, takes_back, about }, consent)
+    bring(trip, Aim { action: Action::Apply, target, manifest: Some(manifest_bytes), from: Some(from), request, takes_back, about }, consent)
 }
 
 /// Returns to a backup. Needs nothing but the device.
@@ -326,9 +328,10 @@ fn note_refusal(trip: &mut Trip, aim: &Aim, installed: &Installed, error: &Error
 }
 
 /// Fetches and keeps what an apply would need, and changes nothing else.
-fn download(trip: &mut Trip, from: From, offer: &Offer, target: Target, installed: &Installed, request: Request) -> Result<Report> {
+fn download(trip: &mut Trip, source: &dyn Source, offer: &Offer, target: Target, installed: &Installed, request: Request) -> Result<Report> {
     let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
     let began = trip.world.clock.monotonic();
+    let from = From::offered(source, offer, Digest::of(&offer.manifest_bytes));
     let aim = Aim { action: Action::Apply, target, manifest: None, from: Some(from), request, takes_back: None, about: About::default() };
     let (facts, at_hand) = measure(trip, installed, &aim, None)?;
     let plan = match decide(&policy(trip, &aim), installed, &aim.target, &facts) {

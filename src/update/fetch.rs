@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Trip;
-use super::intake::{Listed, Part, Passed, listed, pass};
+use super::intake::{Listed, Part, Passed, pass};
 use super::patching::{self, Earlier};
 use super::pieces::Resume;
 use crate::error::{Code, Error, Result};
@@ -15,7 +15,7 @@ use crate::event::Phase;
 use crate::quantity::{bytes, count};
 use crate::release::route::{self, Run, Way};
 use crate::release::{Digest, Manifest, ReleasePath};
-use crate::source::{BundleRef, Source, Span};
+use crate::source::{BundleRef, Offer, Source, Span};
 
 /// Where a release's contents come from.
 #[derive(Clone, Copy)]
@@ -28,6 +28,13 @@ pub struct From<'s> {
     pub manifest: &'s Manifest,
     /// Digest of the manifest's bytes.
     pub manifest_sha256: Digest,
+}
+
+impl<'s> From<'s> {
+    /// What a source offers; `manifest_sha256` is of the offer's manifest.
+    pub fn offered(source: &'s dyn Source, offer: &'s Offer, manifest_sha256: Digest) -> Self {
+        From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256 }
+    }
 }
 
 /// Contents still to come, and where each goes.
@@ -73,7 +80,7 @@ pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, earlier: Option<
 
 fn bring(trip: &mut Trip, from: From, missing: &mut Missing, mut earlier: Option<&Earlier>, cost: &mut Cost) -> Result<()> {
     cost.whole = from.bundle.size.unwrap_or_default();
-    let listed = &listed(&from);
+    let listed = &Listed::of(&from);
     let mut in_runs = true;
     while !missing.is_empty() {
         let lacking: BTreeSet<Digest> = missing.keys().copied().collect();

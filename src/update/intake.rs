@@ -2,7 +2,7 @@
 //! not list ends the run.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -64,15 +64,23 @@ pub struct Passed {
     pub result: Result<()>,
 }
 
-/// What a manifest lists, by path: one content for each architecture.
-pub type Listed<'s> = BTreeMap<&'s str, BTreeSet<Digest>>;
+/// What a manifest lists, in order: paths, each with one content for each architecture.
+pub struct Listed<'s>(Vec<(&'s str, Digest)>);
 
-/// What this release lists.
-pub fn listed<'s>(from: &From<'s>) -> Listed<'s> {
-    from.manifest.files.iter().fold(Listed::new(), |mut all, f| {
-        all.entry(f.path.as_str()).or_default().insert(f.sha256);
-        all
-    })
+impl<'s> Listed<'s> {
+    /// What this release lists.
+    pub fn of(from: &From<'s>) -> Self {
+        let mut all: Vec<_> = from.manifest.files.iter().map(|f| (f.path.as_str(), f.sha256)).collect();
+        all.sort_unstable();
+        all.dedup();
+        Listed(all)
+    }
+    /// The contents that may come at a path; none: it is not listed.
+    fn at(&self, path: &str) -> &[(&'s str, Digest)] {
+        let start = self.0.partition_point(|(p, _)| *p < path);
+        let count = self.0[start..].iter().take_while(|(p, _)| *p == path).count();
+        &self.0[start..start + count]
+    }
 }
 
 /// One pass over contents: `unpack` hands them over.
@@ -129,16 +137,17 @@ impl Unpacked for Intake<'_, '_, '_> {
         if [manifest::NAME, manifest::SIGNATURE_NAME].contains(&head.path.as_str()) {
             return Ok(());
         }
-        let Some(digests) = self.listed.get(head.path.as_str()) else {
+        let digests = self.listed.at(head.path.as_str());
+        if digests.is_empty() {
             return Err(Error::verification(format!("the bundle holds {}, which its manifest does not list", head.path))
                 .hint("somebody packed something else than they described: nothing of it is installed; tell the maintainer"));
-        };
+        }
         let times = self.seen.entry(head.path.clone()).or_insert(0);
         *times += 1;
         if *times > digests.len() {
             return Err(Error::verification(format!("the bundle holds {} twice", head.path)).hint("the release is broken: tell its maintainer"));
         }
-        if let Some(sha256) = digests.iter().find(|d| self.missing.contains_key(d)).copied() {
+        if let Some(sha256) = digests.iter().map(|(_, d)| *d).find(|d| self.missing.contains_key(d)) {
             let needs = self.missing.get(&sha256).expect("it was found just now").clone();
             let taken = self.take(head, content, (&sha256, &needs[0]), used);
             self.used = used.get();
@@ -185,7 +194,7 @@ impl Intake<'_, '_, '_> {
                 *self.written += bytes;
                 return Ok(true);
             }
-            Ok(_) if self.listed.get(head.path.as_str()).is_some_and(|d| d.contains(&digest)) => None,
+            Ok(_) if self.listed.at(head.path.as_str()).iter().any(|(_, d)| *d == digest) => None,
             Ok(_) => Some(
                 Error::verification(format!("{} is not what the manifest says: its SHA-256 is {digest}, {sha256} is listed", head.path))
                     .hint("the bundle was damaged or exchanged: nothing of it is installed"),

@@ -119,6 +119,6 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
         return Err(Error::new(Code::Verification, format!("{} is now offered with other contents than were installed", manifest.version))
             .hint("update to another version instead"));
     }
-    let from = From { source, bundle: &offer.bundle, manifest: &offer.manifest, manifest_sha256: Digest::of(&offer.manifest_bytes) };
+    let from = From::offered(source, &offer, Digest::of(&offer.manifest_bytes));
     apply::bring(trip, aim(Some(from)), consent)
 }
