@@ -2,6 +2,8 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // packaging/build hands it to the linker
+    println!("cargo:rerun-if-changed=packaging/no-unwinding.ld");
     if std::env::var("PROFILE").as_deref() == Ok("release") {
         // a linker is asked directly or, more often, through a C compiler
         let direct = std::env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));

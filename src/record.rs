@@ -118,6 +118,13 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_are_those_that_other_versions_read() {
+        let body = r#"{"name":"n","n":7}"#;
+        let want = format!("{{\"schema\":3,\"sha256\":\"{}\",\"body\":{body}}}\n", Digest::of(body.as_bytes()));
+        assert_eq!(String::from_utf8(seal_record(3, &Body { name: "n".into(), n: 7 })).unwrap(), want);
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let whole = seal_record(1, &body());
         for at in 0..whole.len() - 1 {

@@ -1,4 +1,4 @@
-//! The main job with the program for 64-bit ARM, under qemu's user emulation: signed by the maintainer's program of this machine, fetched over HTTP,
+//! The main job with the program for ARM, 64-bit unless told otherwise, under qemu's user emulation: signed by the maintainer's program of this machine, fetched over HTTP,
 //! installed, verified, taken back, and settled after kills.
 //!
 //! `PIKIT_ARM_BINARY` names the program, otherwise one built by `packaging/build aarch64` or, as tests/run does it, by
@@ -26,13 +26,15 @@ fn arm() -> Option<PathBuf> {
     std::env::var_os("PIKIT_ARM_BINARY").map(PathBuf::from).or(newest)
 }
 
-/// Why this cannot run here.
+/// Why this cannot run here. A program that was named must run.
 fn missing() -> Option<String> {
     let Some(arm) = arm() else {
         return Some("there is no program for aarch64: cargo build --no-default-features --target aarch64-unknown-linux-musl".into());
     };
-    let started = Command::new(arm).arg("--version").output();
-    started.err().map(|e| format!("a program for aarch64 does not start here (qemu-user-static, binfmt_misc): {e}"))
+    let started = Command::new(&arm).arg("--version").output();
+    let why = started.err().map(|e| format!("{} does not start here (qemu-user-static, binfmt_misc): {e}", arm.display()))?;
+    assert!(std::env::var_os("PIKIT_ARM_BINARY").is_none(), "{why}");
+    Some(why)
 }
 
 /// A server with releases, and a board whose program is for ARM.

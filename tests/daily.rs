@@ -237,7 +237,7 @@ fn of_a_fleet_only_those_whose_wave_has_come_update_by_themselves() {
     let early: Vec<String> = fleet.iter().map(|(id, _)| id.clone()).filter(|id| is_early(id)).collect();
     assert!((2..11).contains(&early.len()), "{}", early.len());
 
-    // before the first wave nobody, whatever a server says of the time of day
+    // before the first wave nobody
     publish(version, TWO, &waves("2100-01-01"));
     for (_, board) in &fleet {
         let said = board.ok(&["auto", "run"]).out;

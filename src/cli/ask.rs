@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::voice::{Tone, Voice};
+use super::voice::{Tone, Voice, clean};
 use crate::error::{Code, Error, Result};
 use crate::world::Clock;
 
@@ -49,7 +49,7 @@ pub fn somebody(voice: &Voice) -> bool {
 /// Cancelled: the terminal is gone, or a signal came.
 pub fn line(voice: &Voice, clock: &dyn Clock, question: &str, usual: &str) -> Result<String> {
     let mut stderr = io::stderr().lock();
-    let brackets = if usual.is_empty() { String::new() } else { format!(" [{usual}]") };
+    let brackets = if usual.is_empty() { String::new() } else { format!(" [{}]", clean(usual)) };
     let _ = write!(stderr, "{}{brackets}: ", voice.paint_err(question, Tone::Strong)).and_then(|()| stderr.flush());
     match answer(clock)?.map(|line| line.trim().to_owned()) {
         Some(line) if line.is_empty() => Ok(usual.to_owned()),

@@ -78,8 +78,8 @@ impl Interview<'_> {
         }
     }
 
-    /// Everything else; `fits` looks whether the places do.
-    pub fn rest(&self, answers: &mut Answers, newest: &Known, fits: &mut dyn FnMut(&Answers) -> Result<()>) -> Result<()> {
+    /// Everything else; `fits` looks whether the places do. `standing`: the checks of a config that is there.
+    pub fn rest(&self, answers: &mut Answers, newest: &Known, standing: Option<Vec<Probe>>, fits: &mut dyn FnMut(&Answers) -> Result<()>) -> Result<()> {
         let asked = self.asked;
         answers.product = match asked.product.clone().or_else(|| newest.manifest.product.clone()) {
             Some(product) => product,
@@ -127,9 +127,8 @@ impl Interview<'_> {
                 fits(&Answers { health: probes.clone(), ..answers.clone() }).map(|()| probes)
             })?;
         } else if answers.health.is_empty() && !asked.no_health {
-            // a hint that does not go with this board is left out: nobody is here who could mend it
-            answers.health =
-                hints.into_iter().map(Probe::from).filter(|probe| fits(&Answers { health: vec![probe.clone()], ..answers.clone() }).is_ok()).collect();
+            // what a config says already goes before what a release suggests: run again, it must not differ
+            answers.health = standing.unwrap_or_else(|| hints.into_iter().map(Probe::from).collect());
         }
         answers.auto = match asked.auto {
             Some(mode) => mode.name().to_owned(),

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::setup_view::{self, Ended};
 use super::voice::{Voice, clean};
 use super::{ask, own};
+use crate::device::settings::Probe;
 use crate::device::{Layout, Settings};
 use crate::error::{Code, Doing, Error, Result};
 use crate::event::Silent;
@@ -46,7 +47,7 @@ pub fn run(globals: &Globals, voice: &Voice, asked: &Setup) -> Result<u8> {
             own::check(&layout)?;
             nothing_interrupted(world, &layout)?;
         }
-        Desk { world, layout: &layout, voice, asked }.learn(&Interview { voice, clock: &clock, asked })?
+        Desk { world, layout: &layout, voice, asked, path: &path }.learn(&Interview { voice, clock: &clock, asked })?
     };
     let text = learned.answers.text();
     let board = Board::of(board::effective(&text, Path::new("the answers"), &layout)?, clock, None);
@@ -94,6 +95,8 @@ struct Desk<'a> {
     layout: &'a Layout,
     voice: &'a Voice,
     asked: &'a Setup,
+    /// Of the config.
+    path: &'a Path,
 }
 
 impl Desk<'_> {
@@ -163,11 +166,14 @@ impl Desk<'_> {
             self.voice.message(&format!("  {} has {}", clean(&source.name()), clean(&words)));
         }
         let mut notes = Vec::new();
-        interview.rest(&mut answers, &newest, &mut |answers| self.fits(answers).map(drop))?;
+        interview.rest(&mut answers, &newest, self.standing()?, &mut |answers| self.fits(answers).map(drop))?;
         let settings = board::effective(&answers.text(), Path::new("the answers"), self.layout)?;
         notes.extend(fit::covers(&settings, &newest.manifest)?);
         notes.extend(self.fits(&answers)?);
-        notes.extend(fit::health(self.world, &settings));
+        // what only a release suggests, and nobody has looked at, is not asked yet
+        if interview.is_possible() || !asked.health.is_empty() {
+            notes.extend(fit::health(self.world, &settings));
+        }
         notes.extend(catalogue.trouble.iter().map(Error::message));
         if !catalogue.refused.is_empty() && !asked.unsigned {
             notes.push(format!("{} of {} not signed by this key", crate::quantity::count(catalogue.refused.len(), "older release"), source.name()));
@@ -176,6 +182,12 @@ impl Desk<'_> {
             notes.push("--root: services are not looked for, and no timer is set: the board does that when it runs `pikit-updater auto`".into());
         }
         Ok(Learned { answers, catalogue, newest: words, key, in_folder, source: source.name(), notes })
+    }
+
+    /// The health checks of a config that is there and can be read.
+    fn standing(&self) -> Result<Option<Vec<Probe>>> {
+        let text = put::present(self.world, self.path)?;
+        Ok(text.and_then(|text| Settings::parse(&text, self.layout).ok()).map(|settings| settings.health))
     }
 
     /// Whether places and services are there.

@@ -63,7 +63,7 @@ pub struct Recipe {
     pub config: Vec<Pattern>,
     /// What to do after the switch.
     pub post_install: Vec<Step>,
-    /// What a well board answers to.
+    /// Health checks that boards are suggested.
     pub health: Vec<String>,
     /// What the device must be.
     pub requires: Requires,

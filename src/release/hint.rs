@@ -1,9 +1,11 @@
-//! What a release says of a well board, in the words that are typed at `setup --health`. Hints: `setup` offers them, `doctor` reminds of
+//! Health checks that a release suggests, in the words that are typed at `setup --health`. Hints: `setup` offers them, `doctor` reminds of
 //! them, and nothing is asked that the board's own config does not list.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -28,7 +30,7 @@ impl FromStr for Hint {
     /// Reads `http://…`, `tcp:HOST:PORT` or `unit:NAME`.
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            Some(("http" | "https", _)) => Ok(Hint::Http(text.to_owned())),
+            Some(("http" | "https", rest)) if rest.starts_with("//") => Ok(Hint::Http(text.to_owned())),
             Some(("tcp", at)) if !at.is_empty() => Ok(Hint::Tcp(at.to_owned())),
             Some(("unit", unit)) if !unit.is_empty() => Ok(Hint::Unit(unit_name(unit)?)),
             _ => Err("neither http://…, tcp:HOST:PORT nor unit:NAME".into()),
@@ -53,13 +55,13 @@ impl Hint {
     /// It is no hint, or leads away from the board.
     pub fn about_the_board(text: &str) -> Result<Self, String> {
         let hint: Hint = text.parse()?;
-        let host = match &hint {
-            Hint::Http(url) => url.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default()),
-            Hint::Tcp(at) => Some(at.as_str()),
-            Hint::Unit(_) => return Ok(hint),
+        let here = match &hint {
+            Hint::Http(url) => url.split_once("://").is_some_and(|(_, rest)| is_here(rest.split(['/', '?', '#']).next().unwrap_or_default(), false)),
+            Hint::Tcp(at) => is_here(at, true),
+            Hint::Unit(_) => true,
         };
-        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-        if plain && host.is_some_and(|h| !h.contains('@') && is_loopback(h)) {
+        // nothing that a terminal or a person could read as something else
+        if here && text.bytes().all(|b| b.is_ascii_graphic()) {
             Ok(hint)
         } else {
             Err("it is not about the board itself: 127.0.0.1, localhost or a unit".into())
@@ -68,7 +70,15 @@ impl Hint {
 
     /// Those of a manifest that are understood: a later release may know more kinds, and a hint is no reason to refuse it.
     pub fn of(written: &[String]) -> Vec<Hint> {
-        written.iter().take(HINTS_MAX).filter_map(|text| Hint::about_the_board(text).ok()).collect()
+        let mut hints: Vec<Hint> = written.iter().take(HINTS_MAX).filter_map(|text| Hint::about_the_board(text).ok()).collect();
+        let mut seen = Vec::new();
+        hints.retain(|hint| {
+            !seen.contains(hint) && {
+                seen.push(hint.clone());
+                true
+            }
+        });
+        hints
     }
 
     /// The same for a recipe, where all must be understood.
@@ -83,13 +93,49 @@ impl Hint {
     }
 }
 
-/// Reads what can be read: another form, which a later release may use, is no reason to refuse it.
+/// Reads those entries that are text, and no more than are looked at: another form, which a later release may use, is no reason to refuse it.
 ///
 /// # Errors
 /// It is no JSON.
 pub fn lenient<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     let raw = Box::<RawValue>::deserialize(d)?;
-    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+    let mut json = serde_json::Deserializer::from_str(raw.get());
+    Ok(json.deserialize_seq(Texts).unwrap_or_default())
+}
+
+struct Texts;
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(entry) = seq.next_element::<Box<RawValue>>()? {
+            if texts.len() < HINTS_MAX {
+                texts.extend(serde_json::from_str::<String>(entry.get()));
+            }
+        }
+        Ok(texts)
+    }
+}
+
+/// Whether `host` or `host:port` is this machine, to the letter: what is read in two ways leads elsewhere in one of them.
+fn is_here(authority: &str, needs_port: bool) -> bool {
+    if let Ok(at) = authority.parse::<SocketAddr>() {
+        return at.ip().is_loopback();
+    }
+    match authority.split_once(':') {
+        Some(("localhost", port)) => port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+        _ if needs_port => false,
+        _ => {
+            let bare = authority.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(authority);
+            bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+    }
 }
 
 /// Whether `host[:port]` names this machine.
@@ -107,7 +153,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_read_and_shown_again() {
-        for text in ["http://127.0.0.1:8080/ping", "https://localhost/", "tcp:127.0.0.1:5252", "tcp:[::1]:80", "unit:api.service"] {
+        for text in
+            ["http://127.0.0.1:8080/ping", "https://localhost/", "http://[::1]/x", "tcp:127.0.0.1:5252", "tcp:localhost:80", "tcp:[::1]:80", "unit:api.service"]
+        {
             assert_eq!(text.parse::<Hint>().unwrap().to_string(), text);
             assert_eq!(Hint::about_the_board(text).unwrap().to_string(), text);
         }
@@ -119,16 +167,44 @@ mod tests {
 
     #[test]
     fn a_release_sends_no_board_elsewhere() {
-        let away = ["http://example.org/", "https://192.168.1.1/", "tcp:10.0.0.1:22", "http://127.0.0.1.example.org/", "http://127.0.0.1@example.org/"];
+        let away = [
+            "http://example.org/",
+            "https://192.168.1.1/",
+            "tcp:10.0.0.1:22",
+            "http://127.0.0.1.example.org/",
+            "http://127.0.0.1@example.org/",
+            "http://localhost:x.example.org/",
+            "http:x://127.0.0.1/",
+            "http:example.org/://127.0.0.1",
+            "tcp:localhost:x.example.org:80",
+            "tcp:[::1].example.org:80",
+            "tcp:127.0.0.1",
+            "tcp:localhost:+80",
+            "http://[::1]x/",
+            "http://127.0.0.1/\nx",
+            "http://127.0.0.1/\u{202e}",
+        ];
         for text in away {
             assert!(Hint::about_the_board(text).is_err(), "{text}");
         }
-        assert!(Hint::about_the_board("http://127.0.0.1/\nx").is_err());
         let told = ["unit:api", "http://example.org/", "later:kind", "http://127.0.0.1/"].map(str::to_owned);
         assert_eq!(Hint::of(&told), [Hint::Unit("api.service".into()), Hint::Http("http://127.0.0.1/".into())]);
-        assert!(Hint::of(&vec!["unit:api".to_owned(); 100]).len() <= HINTS_MAX);
+        assert_eq!(Hint::of(&vec!["unit:api".to_owned(); 100]).len(), 1);
         assert_eq!(Hint::written(&["unit:api".to_owned()]), Ok(vec!["unit:api.service".to_owned()]));
         assert!(Hint::written(&told).unwrap_err().contains("example.org"));
         assert!(Hint::written(&vec!["unit:api".to_owned(); 17]).is_err());
+    }
+
+    #[test]
+    fn of_a_list_in_another_form_what_can_be_read_is_read() {
+        #[derive(serde::Deserialize)]
+        struct Holder {
+            #[serde(default, deserialize_with = "lenient")]
+            health: Vec<String>,
+        }
+        let read = |text: &str| serde_json::from_str::<Holder>(text).unwrap().health;
+        assert_eq!(read(r#"{"health":["unit:api",{"a":1},7,"http://127.0.0.1/"]}"#), ["unit:api", "http://127.0.0.1/"]);
+        assert_eq!(read(r#"{"health":{"later":"form"}}"#), Vec::<String>::new());
+        assert_eq!(read(&format!(r#"{{"health":[{}""]}}"#, "\"\",".repeat(1000))).len(), HINTS_MAX);
     }
 }

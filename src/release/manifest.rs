@@ -61,7 +61,7 @@ pub struct Manifest {
     /// What to do after the switch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post_install: Vec<Step>,
-    /// What a well board answers to, as far as its maintainer knows: [`super::Hint`].
+    /// Health checks that its maintainer suggests: [`super::Hint`].
     #[serde(default, deserialize_with = "super::hint::lenient", skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<String>,
     /// What the device must be.

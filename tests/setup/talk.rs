@@ -131,9 +131,23 @@ fn what_a_release_suggests_is_watched_unless_somebody_says_otherwise() {
     assert!(text.contains("\nunit = \"api.service\"") && !text.contains("9/ping"), "{text}");
     assert!(!preview(&["--no-health"]).contains("\n[[health]]"));
 
+    // run again after another release, it is the same: what a config says goes before what a release suggests
+    let ended = json(&fresh.setup(&[], &["--json"]));
+    assert!(ended["written"] == true && !ended["notes"].to_string().contains("fails now"), "asked before anybody looked at it: {ended}");
+    let dir = fresh.path("src/1.2.0");
+    let offer = |health: Value| {
+        maintainer::edit(&dir, |m| m["health"] = health);
+        maintainer::sign(&dir, &[&fresh.key]);
+        fresh.gitea.gitea(Gitea { repo: "owner/pi-kit".into(), releases: vec![assets(&dir, "1.2.0")], token: None, root_url: None, page_max: 0 });
+    };
+    let original = manifest["health"].clone();
+    offer(serde_json::json!(["unit:other"]));
+    assert_eq!(json(&fresh.setup(&[], &["--json"]))["written"], false);
+    offer(original);
+
     // a board that watches nothing hears of it, and one that does is left alone
     let doctor = |fresh: &Fresh| fresh.run(&["doctor", "--offline"]).out;
-    fresh.setup(&[], &["--no-health"]);
+    fresh.setup(&[], &["--force", "--no-health"]);
     fresh.ok(&["apply", "-y"]);
     let said = doctor(&fresh);
     assert!(said.contains("nothing is watched") && said.contains("1.2.0 suggests http = \"http://127.0.0.1:9/ping\" and tcp = \"127.0.0.1:9\""), "{said}");
@@ -149,7 +163,7 @@ fn a_hint_that_leads_elsewhere_is_not_packed_and_not_followed() {
     maintainer::sign(&dir, &[&fresh.key]);
     fresh.gitea.gitea(Gitea { repo: "owner/pi-kit".into(), releases: vec![assets(&dir, "1.2.0")], token: None, root_url: None, page_max: 0 });
     let text = json(&fresh.setup(&[], &["--json", "--dry-run"]))["text"].as_str().unwrap().to_owned();
-    assert!(!text.contains("192.0.2.1") && !text.contains("later"), "{text}");
+    assert!(text.contains("\nunit = \"api.service\"") && !text.contains("192.0.2.1") && !text.contains("later"), "{text}");
     fresh.write(
         "src/release.toml",
         "product = \"pikit\"\nversion = \"1.0.0\"\nreleased = \"2026-11-20\"\nhealth = [\"http://192.0.2.1/\"]\n[[include]]\nfrom = \"1.0.0\"\nto = \"web/\"\n",

@@ -81,8 +81,8 @@ fn unwatched(trip: &Trip) -> Option<Finding> {
     let bytes = durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).ok()??;
     let manifest = Manifest::parse(&bytes).ok()?;
     let hints: Vec<String> = Hint::of(&manifest.health).iter().map(in_config).collect();
-    let what = format!("nothing is watched after an update, so a sick release would stay; {} suggests {}", manifest.version, hints.join(" and "));
-    (!hints.is_empty()).then(|| Finding::warn("health", what, "write it into the config, below a line that says [[health]]"))
+    let what = format!("nothing is watched after an update; {} suggests {}", manifest.version, hints.join(" and "));
+    (!hints.is_empty()).then(|| Finding::warn("health", what, "write each into the config, below a line of its own that says [[health]]"))
 }
 
 fn in_config(hint: &Hint) -> String {
