@@ -2,7 +2,8 @@
 //! them, and nothing is asked that the board's own config does not list.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::de::{SeqAccess, Visitor};
