@@ -5,6 +5,8 @@
 mod desk;
 #[path = "sign/keys.rs"]
 mod keys;
+#[path = "support/terminal.rs"]
+mod terminal;
 #[path = "sign/tool.rs"]
 mod tool;
 

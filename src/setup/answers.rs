@@ -115,16 +115,7 @@ impl Answers {
         text += &line("control", &words(&self.control), "the command that does it");
         text += "\n# What must be true of a healthy board. A release that fails here, and did not before, takes itself back.\n";
         for probe in &self.health {
-            text += "[[health]]\n";
-            text += &match probe {
-                Probe::Http { url, contains } => {
-                    let contains = contains.as_ref().map(|c| format!("contains = {}\n", keys::quoted(c))).unwrap_or_default();
-                    format!("http = {}\n{contains}", keys::quoted(url))
-                }
-                Probe::Tcp(at) => format!("tcp = {}\n", keys::quoted(at)),
-                Probe::Unit(unit) => format!("unit = {}\n", keys::quoted(unit)),
-                Probe::Run(argv) => format!("run = {}\n", words(argv)),
-            };
+            text += &format!("[[health]]\n{}\n", in_config(probe));
         }
         if self.health.is_empty() {
             text += "# [[health]]\n# http = \"http://127.0.0.1:8080/ping\"\n";
@@ -132,6 +123,19 @@ impl Answers {
         text += "\n# What happens by itself every day; `pikit-updater auto` changes it and tells the timer.\n[schedule]\n";
         text += &line("action", &keys::quoted(&self.auto), "off, check or install");
         text + &line("at", &keys::quoted(&self.at), "local time")
+    }
+}
+
+/// A check as it stands below `[[health]]`.
+pub fn in_config(probe: &Probe) -> String {
+    match probe {
+        Probe::Http { url, contains } => {
+            let contains = contains.as_ref().map(|c| format!("\ncontains = {}", keys::quoted(c))).unwrap_or_default();
+            format!("http = {}{contains}", keys::quoted(url))
+        }
+        Probe::Tcp(at) => format!("tcp = {}", keys::quoted(at)),
+        Probe::Unit(unit) => format!("unit = {}", keys::quoted(unit)),
+        Probe::Run(argv) => format!("run = {}", words(argv)),
     }
 }
 

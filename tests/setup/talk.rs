@@ -4,43 +4,16 @@
 use std::process::Command;
 
 use super::support::board::{Ran, ran};
+use super::support::terminal::at_terminal;
 use super::support::{maintainer, release};
 use super::*;
-
-/// Waits for each question in its turn and types the answer; ends with what was seen and the program's own exit code.
-const TERMINAL: &str = r#"
-import json, os, pty, select, sys, time
-talk = json.loads(os.environ["TALK"])
-pid, fd = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
-seen, since, deadline = b"", 0, time.monotonic() + 120
-while time.monotonic() < deadline:
-    if select.select([fd], [], [], 0.05)[0]:
-        try:
-            piece = os.read(fd, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        seen += piece
-    if talk and talk[0][0].encode() in seen[since:] and seen.endswith((b": ", b"] ")):
-        since = len(seen)
-        os.write(fd, talk.pop(0)[1].encode() + b"\n")
-else:
-    os.kill(pid, 9)
-status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-sys.stdout.buffer.write(seen)
-if talk:
-    print("\nnot asked:", talk[0][0])
-sys.exit(status if status >= 0 else 128 - status)
-"#;
 
 fn talk(fresh: &Fresh, words: &[&str], talk: &[(&str, &str)]) -> Ran {
     let program = fresh.command(words);
     let mut terminal = Command::new("python3");
-    terminal.args(["-c", TERMINAL]).arg(program.get_program()).args(program.get_args());
-    terminal.env("TALK", serde_json::to_string(talk).unwrap()).env("TERM", "dumb").env_remove("CI");
+    let lines: Vec<(&str, String)> = talk.iter().map(|(question, answer)| (*question, format!("{answer}\n"))).collect();
+    let lines: Vec<(&str, &str)> = lines.iter().map(|(question, answer)| (*question, answer.as_str())).collect();
+    at_terminal(&mut terminal, std::iter::once(program.get_program()).chain(program.get_args()), &lines, false).env("TERM", "dumb").env_remove("CI");
     let ran = ran(terminal.output().unwrap());
     assert!(!ran.out.contains("\nnot asked:"), "{}", ran.out);
     ran

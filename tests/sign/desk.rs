@@ -1,5 +1,6 @@
 //! A maintainer's desk: a folder with a release, keys, and the real program; and a terminal, where one is asked for.
 
+use super::terminal::at_terminal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -113,8 +114,8 @@ impl Desk {
     /// Runs a program on a terminal, and types an answer at each question (what ends in a colon while the terminal does not echo).
     pub fn on_terminal(&self, words: &str, answers: &[&str]) -> Said {
         let mut command = self.command("python3");
-        command.arg("-c").arg(TERMINAL).env("ANSWERS", serde_json::to_string(answers).unwrap());
-        Said::of(&command.args(words.split_whitespace()).output().unwrap())
+        let talk: Vec<(&str, &str)> = answers.iter().map(|a| ("", *a)).collect();
+        Said::of(&at_terminal(&mut command, words.split_whitespace(), &talk, true).output().unwrap())
     }
 }
 
@@ -144,30 +145,3 @@ pub fn names(dir: &Path) -> Vec<String> {
     names.sort();
     names
 }
-
-/// stdout: all that was seen on the terminal, and at the end whether it echoes again.
-const TERMINAL: &str = r#"
-import json, os, pty, select, sys, termios, time
-answers = json.loads(os.environ["ANSWERS"])
-pid, fd = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
-echoes = lambda: bool(termios.tcgetattr(fd)[3] & termios.ECHO)
-seen, since, deadline = b"", 0, time.monotonic() + 600
-while time.monotonic() < deadline:
-    if select.select([fd], [], [], 0.05)[0]:
-        try:
-            piece = os.read(fd, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        seen += piece
-    if answers and seen[since:].rstrip().endswith(b":") and not echoes():
-        since = len(seen)
-        os.write(fd, answers.pop(0).encode())
-status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-sys.stdout.buffer.write(seen)
-print("\nthe terminal", "echoes" if echoes() else "is silent", "and", len(answers), "answers are left")
-sys.exit(status if status >= 0 else 128 - status)
-"#;

@@ -16,6 +16,7 @@ pub mod pulse;
 pub mod release;
 pub mod rusage;
 pub mod strace;
+pub mod terminal;
 pub mod tree;
 pub mod wait;
 

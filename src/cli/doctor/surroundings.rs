@@ -6,9 +6,9 @@ use super::{Board, Finding};
 use crate::apart;
 use crate::cli::args::Globals;
 use crate::error::Result;
-use crate::keys;
 use crate::quantity::count;
 use crate::release::{Hint, Manifest, manifest};
+use crate::setup::answers::in_config;
 use crate::source::{Memory, Wanted};
 use crate::state::Ledger;
 use crate::trust::Sync;
@@ -80,18 +80,9 @@ fn unwatched(trip: &Trip) -> Option<Finding> {
     // one that cannot be read is told elsewhere
     let bytes = durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).ok()??;
     let manifest = Manifest::parse(&bytes).ok()?;
-    let hints: Vec<String> = Hint::of(&manifest.health).iter().map(in_config).collect();
+    let hints: Vec<String> = Hint::of(&manifest.health).into_iter().map(|hint| in_config(&hint.into())).collect();
     let what = format!("nothing is watched after an update; {} suggests {}", manifest.version, hints.join(" and "));
     (!hints.is_empty()).then(|| Finding::warn("health", what, "write each into the config, below a line of its own that says [[health]]"))
-}
-
-fn in_config(hint: &Hint) -> String {
-    let (key, value) = match hint {
-        Hint::Http(url) => ("http", url),
-        Hint::Tcp(at) => ("tcp", at),
-        Hint::Unit(unit) => ("unit", unit),
-    };
-    format!("{key} = {}", keys::quoted(value))
 }
 
 fn services(trip: &Trip) -> Vec<Finding> {
