@@ -2,6 +2,8 @@
 //! installed before and whatever breaks; and each way that fails leaves the next one less to do.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot be set up has failed
 
+#[path = "frugal/chunks.rs"]
+mod chunks;
 mod support;
 
 use std::fs;

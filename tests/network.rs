@@ -1,6 +1,8 @@
 //! The real program against a server that speaks Gitea's release API, and lies.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/parts.rs"]
+mod parts;
 #[path = "support/liar.rs"]
 mod liar;
 

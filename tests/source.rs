@@ -4,6 +4,8 @@
 
 #[path = "support/authority.rs"]
 mod authority;
+#[path = "support/parts.rs"]
+mod parts;
 #[path = "support/liar.rs"]
 mod liar;
 

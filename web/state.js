@@ -263,7 +263,7 @@ function scene(m, now, t) {
     return say("warn", "Update blocked", `${a.version} cannot be installed here`, [why, /space/.test(why) ? "Free some space there, then check again." : "`pikit-updater doctor` tells more.", stays], { ...go, offer: true });
   }
   if (install) {
-    const facts = [a.released && `Released ${date(a.released, t)}`, a.download_bytes != null && (a.download_bytes ? `${bytes(a.download_bytes)} to download` : "nothing to download")].filter(Boolean).join(" · ");
+    const facts = [a.released && `Released ${date(a.released, t)}`, a.download_bytes != null && (a.download_bytes ? `${a.download_at_most ? "at most " : ""}${bytes(a.download_bytes)} to download` : "nothing to download")].filter(Boolean).join(" · ");
     const stale = s.last_check_error && `The last check failed: ${s.last_check_error}`;
     if (a.takes_back) return say("warn", "Recalled", `${a.takes_back} was taken back`, [`${a.version} is the newest good release.`, facts], { buttons: ["install", "check"], offer: true });
     if (s.skipped?.includes(a.version)) return say("", `${a.version} skipped`, `${a.version} is skipped`, [facts, "Automatic mode passes over it. You can still install it."], { buttons: ["install", "check", "unskip"], offer: true });

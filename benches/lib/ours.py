@@ -16,7 +16,8 @@ class Ours(Client):
         self.served.mkdir()
         for n, tree in enumerate(self.stage.trees):
             recipe(self.served / f'{n}.toml', tree, n)
-            before = ['--previous', self.folder(n - 1)] if n and knows('--previous') else []
+            # as `publish` does: each earlier release gets a patch of the manifest
+            before = [word for m in range(n) for word in ('--previous', self.folder(m))] if knows('--previous') else []
             patches = ['--patch-from', self.folder(n - 1)] if n == self.stage.newest and knows('--patch-from') else []
             self.make(PROGRAM, 'pack', '-q', self.served / f'{n}.toml', '--out', self.folder(n), *before, *patches)
             self.make(PROGRAM, 'sign', self.folder(n), '--key', f'{self.key}.key', '-q')

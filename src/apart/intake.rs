@@ -63,9 +63,18 @@ pub fn entries(from: &mut dyn Answers, limit: u64, to: &mut dyn Unpacked) -> Res
 /// The other side's; a file that is not wanted, or has another size than the manifest says; whatever the taker says.
 pub fn made(from: &mut dyn Answers, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
     let used = Cell::new(0);
+    let mut may: &[Kind] = &[Kind::Expect, Kind::Made, Kind::End];
     loop {
-        if from.next(&[Kind::Made, Kind::End])? == Kind::End {
-            return words::end(from.said()).map_err(lied);
+        let kind = from.next(may)?;
+        // it is said once, and first
+        may = &[Kind::Made, Kind::End];
+        match kind {
+            Kind::End => return words::end(from.said()).map_err(lied),
+            Kind::Expect => {
+                to.expect(words::end(from.said()).map_err(lied)?);
+                continue;
+            }
+            _ => {}
         }
         let (index, size, now) = patch_words::made(from.said()).map_err(lied)?;
         used.set(used.get().max(now));

@@ -9,7 +9,7 @@ use super::patch_words;
 use super::words::{self, Kind};
 use crate::error::{Error, Result};
 use crate::release::Manifest;
-use crate::source::{BundleRef, Judge, Line, Making, Memory, Offer, Source, Span, Tally, Unpacked, Verdict, Wanted};
+use crate::source::{BundleRef, Chunked, Judge, Line, Making, Memory, Offer, Source, Span, Tally, Unpacked, Verdict, Wanted};
 use crate::world::Clock;
 
 /// Most candidates of one question.
@@ -137,6 +137,13 @@ impl Source for Remote<'_> {
     fn patch(&self, patch: &BundleRef, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
         self.with(|helper| {
             helper.order(Kind::Patch, &patch_words::pack_patch(patch, &making.wanted, &making.here))?;
+            intake::made(helper, making, to)
+        })
+    }
+
+    fn chunks(&self, asset: &BundleRef, wanted: &Chunked, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
+        self.with(|helper| {
+            helper.order(Kind::Chunks, &patch_words::pack_chunks(asset, wanted, &making.wanted, &making.here))?;
             intake::made(helper, making, to)
         })
     }

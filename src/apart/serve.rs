@@ -16,6 +16,7 @@ use super::words::{self, CHUNK, Kind};
 use crate::error::{Error, Result};
 use crate::release::bundle::Head;
 use crate::release::patch::Stretch;
+use crate::source::chunked;
 use crate::source::patched::{self, Made};
 use crate::source::{Archive, Candidate, Judge, Memory, Network, Plain, Span, Start, Unpacked, Verdict, read_error, steps};
 use crate::world::Clock;
@@ -91,7 +92,7 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
     let speaker = RefCell::new(speaker);
     let mut source: Option<Box<dyn Network + '_>> = None;
     let mut archive: Option<Plain> = None;
-    let orders = [Kind::Speak, Kind::Find, Kind::Unpack, Kind::Patch, Kind::Inside, Kind::UnpackThis, Kind::Steps];
+    let orders = [Kind::Speak, Kind::Find, Kind::Unpack, Kind::Patch, Kind::Chunks, Kind::Inside, Kind::UnpackThis, Kind::Steps];
     loop {
         let order = speaker.borrow_mut().hear(&orders)?;
         let said = std::mem::take(&mut speaker.borrow_mut().payload);
@@ -120,6 +121,11 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
                 let (patch, wanted, here) = patch_words::patch(&said).map_err(lie)?;
                 let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
                 source.open(&patch, Span::ALL).and_then(|body| patched::make(body, &wanted, &here, &mut Sending(&speaker))).map(end)
+            }
+            Kind::Chunks => {
+                let (asset, wanted, files, here) = patch_words::chunks(&said).map_err(lie)?;
+                let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
+                chunked::make(source.as_ref(), &asset, &wanted, &files, &here, &mut Sending(&speaker)).map(end)
             }
             Kind::Inside => {
                 let (first, name) = words::inside(&said).map_err(lie)?;
@@ -201,6 +207,10 @@ impl Made for Sending<'_, '_> {
             to(&speaker.payload)?;
         }
         Ok(())
+    }
+
+    fn expect(&mut self, bytes: u64) -> Result<()> {
+        self.0.borrow_mut().say(Kind::Expect, &bytes.to_le_bytes()).map_err(cut)
     }
 
     fn file(&mut self, index: u32, size: u64, used: u64) -> Result<()> {

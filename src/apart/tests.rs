@@ -12,10 +12,13 @@ use super::patch_words;
 use super::words::{self, Kind};
 use crate::error::{Code, Error, Result};
 use crate::release::bundle::Head;
+use crate::release::chunks::Id;
 use crate::release::manifest::SignedStep;
 use crate::release::patch::Stretch;
 use crate::source::steps::STEPS_MAX;
-use crate::source::{Access, Bits, BundleRef, Candidate, Earlier, Inside, Line, Making, Place, Span, Start, Tally, Taste, Token, Unpacked, Verdict, Wanted};
+use crate::source::{
+    Access, Bits, BundleRef, Candidate, Chunked, Earlier, Inside, Line, Loose, Making, Place, Span, Start, Tally, Taste, Token, Unpacked, Verdict, Wanted,
+};
 
 fn head(path: &str, size: u64) -> Head {
     Head { path: crate::release::ReleasePath::new(path).unwrap(), size, mode: 0o644, member: Some(7) }
@@ -48,6 +51,15 @@ fn what_is_said_is_understood() {
     wanted.set(70);
     assert!(wanted.has(70) && !wanted.has(69) && !wanted.has(7000));
     assert_eq!(patch_words::patch(&patch_words::pack_patch(&bundle, &wanted, &here)).unwrap(), (bundle.clone(), wanted, here));
+    let loose: Vec<Loose> = (0..300u32).map(|n| Loose { file: n / 7 * 3, length: n + 4000, id: Id([n as u8; 6]) }).collect();
+    let (order, files, here) = (Chunked { index: 8, limit: u64::MAX, loose }, Bits(vec![4]), Bits(vec![]));
+    let packed = patch_words::pack_chunks(&bundle, &order, &files, &here);
+    assert_eq!(patch_words::chunks(&packed).unwrap(), (bundle.clone(), order.clone(), files.clone(), here.clone()));
+    assert!(patch_words::chunks(&packed[..packed.len() - 1]).is_err());
+    // of a list that is too long the start is said, and what comes is no larger than it may be
+    let order = Chunked { loose: order.loose.iter().cycle().take(1_000_000).map(|c| Loose { file: 5, ..*c }).collect(), ..order };
+    let packed = patch_words::pack_chunks(&bundle, &order, &files, &here);
+    assert!(packed.len() < Kind::Chunks.most() && patch_words::chunks(&packed).unwrap().1.loose.len() > 400_000);
     let tally = Tally { requests: 3, bytes: 4 };
     assert_eq!(words::tally(&words::pack_tally(tally)).unwrap(), tally);
     assert_eq!(patch_words::made(&patch_words::pack_made(7, 8, 9)).unwrap(), (7, 8, 9));
@@ -251,6 +263,11 @@ fn what_a_patch_makes_is_what_was_asked_for_or_nothing() {
     };
     let (used, taken) = all(vec![made(1, 3), lacks(0), bytes(b"ab"), bytes(b"c"), end()]).unwrap();
     assert_eq!((used, taken), (9, vec![("b".to_owned(), b"abc".to_vec())]));
+    // what will come is said once, and first
+    let expect = || (Kind::Expect, 9u64.to_le_bytes().to_vec());
+    assert!(all(vec![expect(), made(1, 3), bytes(b"abc"), end()]).is_ok());
+    assert!(all(vec![expect(), expect(), made(1, 3), bytes(b"abc"), end()]).is_err());
+    assert!(all(vec![made(1, 3), bytes(b"abc"), expect(), end()]).is_err());
     // not wanted; not in the list; of another size; longer; without an end; what is not here; out of turn
     assert!(all(vec![made(0, 3), bytes(b"abc"), end()]).is_err());
     assert!(all(vec![made(7, 3), bytes(b"abc"), end()]).is_err());

@@ -7,6 +7,7 @@ use semver::Version;
 
 use super::frame::{Lie, Pack, Unpack};
 pub use super::orders::*;
+use super::patch_words;
 use crate::error::{Code, Error};
 use crate::release::ReleasePath;
 use crate::release::bundle::Head;
@@ -40,6 +41,7 @@ pub enum Kind {
     Steps,
     Patch,
     Earlier,
+    Chunks,
     // answers
     Ready = 65,
     Shown,
@@ -55,10 +57,11 @@ pub enum Kind {
     Tallied,
     Made,
     Lacks,
+    Expect,
 }
 
 impl Kind {
-    const ALL: [Kind; 24] = [
+    const ALL: [Kind; 26] = [
         Kind::Speak,
         Kind::Find,
         Kind::Judged,
@@ -69,6 +72,7 @@ impl Kind {
         Kind::Steps,
         Kind::Patch,
         Kind::Earlier,
+        Kind::Chunks,
         Kind::Ready,
         Kind::Shown,
         Kind::Found,
@@ -83,6 +87,7 @@ impl Kind {
         Kind::Tallied,
         Kind::Made,
         Kind::Lacks,
+        Kind::Expect,
     ];
 
     /// The kind of this number.
@@ -95,7 +100,7 @@ impl Kind {
         // they came out of a manifest
         let all_steps = MANIFEST + STEPS_MAX * 8;
         match self {
-            Kind::Limit | Kind::End => 8,
+            Kind::Limit | Kind::End | Kind::Expect => 8,
             Kind::UnpackThis | Kind::Tallied => 17,
             Kind::Made | Kind::Lacks => 24,
             Kind::Bytes => CHUNK + 8,
@@ -104,6 +109,7 @@ impl Kind {
             Kind::Find | Kind::Nothing => MEMORY_MAX + AROUND,
             Kind::Found => MEMORY_MAX + NOTES_MAX * SHORT + AROUND,
             Kind::Steps => MANIFEST + AROUND,
+            Kind::Chunks => patch_words::LOOSE_MAX + AROUND,
             Kind::TheSteps => all_steps + AROUND,
             Kind::Shown | Kind::IsInside => MANIFEST + SIGNATURE + all_steps + AROUND,
             Kind::Judged | Kind::Unpack | Kind::Patch | Kind::Inside | Kind::Ready | Kind::Failed | Kind::Began | Kind::Entry => AROUND,

@@ -76,6 +76,10 @@ fn reaches(reaches: &[Reach]) -> String {
         let contents = match (reach.way, reach.requests) {
             ("nothing", _) => "nothing".into(),
             ("patch", _) => format!("{} as a patch (in blocks {})", bytes(reach.bytes), bytes(reach.blocks_bytes)),
+            ("chunks", _) => {
+                let most = if reach.at_most { "at most " } else { "" };
+                format!("{most}{} in chunks (in blocks {})", bytes(reach.bytes), bytes(reach.blocks_bytes))
+            }
             (way, n) => format!("{} of {way}, {}", bytes(reach.bytes), count(n, "request")),
         };
         out.push_str(&format!("  {:<12}  {:<12}  {contents}\n", reach.from.to_string(), bytes(reach.manifest_bytes)));

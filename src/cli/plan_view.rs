@@ -119,10 +119,15 @@ pub fn question(plan: &Plan) -> String {
     }
 }
 
+/// Before a number of bytes.
+pub fn at_most(yes: bool) -> &'static str {
+    if yes { "at most " } else { "" }
+}
+
 fn cost(plan: &Plan) -> String {
     let fetch = match plan.fetch_bytes {
         Some(0) => "nothing to fetch".to_owned(),
-        Some(n) => format!("fetch {}", bytes(n)),
+        Some(n) => format!("fetch {}{}", at_most(plan.fetch_at_most), bytes(n)),
         None if plan.action == Action::Apply => "fetch: size not known".to_owned(),
         None => "nothing to fetch".to_owned(),
     };

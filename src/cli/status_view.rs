@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Local, Utc};
 
+use super::plan_view::at_most;
 use super::voice::{Tone, Voice, clean, clean_lines};
 use crate::event::Outcome;
 use crate::quantity::{bytes, count, seconds};
@@ -103,7 +104,10 @@ fn offered(voice: &Voice, state: &State) -> String {
 }
 
 fn cost(a: &crate::state::status::Available) -> String {
-    let size = a.download_bytes.map(|n| if n == 0 { ", nothing to fetch".into() } else { format!(", {} to fetch", bytes(n)) }).unwrap_or_default();
+    let size = a
+        .download_bytes
+        .map(|n| if n == 0 { ", nothing to fetch".into() } else { format!(", {}{} to fetch", at_most(a.download_at_most), bytes(n)) })
+        .unwrap_or_default();
     format!("({} added, {} changed, {} removed{size})", a.plan.added, a.plan.changed, a.plan.removed)
 }
 

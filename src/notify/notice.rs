@@ -131,7 +131,7 @@ fn available(facts: &Facts, offered: &Available) -> Notice {
         Some(current) => format!("{} has {current}", facts.host),
         None => format!("{} has no release yet", facts.host),
     };
-    let size = offered.download_bytes.map(|n| format!(", {} to fetch", bytes(n))).unwrap_or_default();
+    let size = offered.download_bytes.map(|n| format!(", {}{} to fetch", if offered.download_at_most { "at most " } else { "" }, bytes(n))).unwrap_or_default();
     let next = match facts.schedule.action.as_str() {
         "install" => format!("It is installed at {}.", facts.schedule.at),
         _ => "The dashboard or `pikit-updater apply` installs it.".into(),

@@ -127,6 +127,7 @@ pub fn decide(policy: &Policy, installed: &Installed, target: &Target, facts: &F
         content: target.content,
         files,
         fetch_bytes: if missing { facts.bundle_size } else { Some(0) },
+        fetch_at_most: false,
         commands,
         restart,
         reload,

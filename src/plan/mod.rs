@@ -106,6 +106,9 @@ pub struct Plan {
     pub files: Vec<Planned>,
     /// Bytes to fetch from the source; none: not known.
     pub fetch_bytes: Option<u64>,
+    /// Whether it may be fewer: how many is known only when it begins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fetch_at_most: bool,
     /// Commands run after the switch and before the restarts, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<Command>,
@@ -182,7 +185,9 @@ impl Plan {
         let wanted = self.files.iter().filter(|f| f.is_written()).filter_map(|f| f.want.as_ref());
         let missing: BTreeSet<Digest> = wanted.map(|w| w.sha256).filter(|d| !at_hand.contains(d)).collect();
         let from = self.from.as_ref().filter(|_| patches);
-        self.fetch_bytes = if missing.is_empty() { Some(0) } else { route::ways(manifest, &missing, from)[0].bytes(whole) };
+        let way = &route::ways(manifest, &missing, from)[0];
+        self.fetch_bytes = if missing.is_empty() { Some(0) } else { way.bytes(whole) };
+        self.fetch_at_most = matches!(way, route::Way::Chunks(..));
     }
     /// Whether any file under a managed path changes.
     pub fn switches(&self) -> bool {

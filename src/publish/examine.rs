@@ -118,8 +118,8 @@ pub fn examine(target: &Path, keys: Option<&KeySet>, unsigned: bool, now: DateTi
     }
     if let Some(release) = &release {
         let patches = patches::look(release, &manifest)?;
-        if patches.is_empty() && manifest.bundle.as_ref().is_some_and(|b| !b.patches.is_empty()) {
-            found.ok("patches", "each is there, with its digest");
+        if patches.is_empty() && manifest.bundle.as_ref().is_some_and(|b| !b.patches.is_empty() || b.chunks.is_some()) {
+            found.ok("patches", "each is there, with its digest, and the chunks, if there are any");
         }
         patches.into_iter().for_each(|(why, harmless)| if harmless { found.note("patches", why) } else { found.fail("patches", why) });
     }

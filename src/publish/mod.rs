@@ -5,6 +5,7 @@
 
 pub mod age;
 pub mod bundle;
+pub mod chunks;
 pub mod earlier;
 pub mod examine;
 pub mod expiry;

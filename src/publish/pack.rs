@@ -10,10 +10,13 @@ use super::age::Ages;
 use super::earlier::{Before, Earlier};
 use super::reach::Reach;
 use super::recipe::{Overrides, Recipe};
-use super::{bundle, patches, tree};
+use super::{bundle, chunks, patches, tree};
 use crate::error::{Doing, Error, Result};
 use crate::release::manifest::{self, BundleInfo, Manifest};
 use crate::release::{Digest, Step, patch};
+
+/// How the names of a release's assets end, besides manifest and signature.
+pub const ENDS: [&str; 4] = [".tar.gz", patch::SUFFIX, patch::MANIFEST_SUFFIX, crate::release::chunks::SUFFIX];
 
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,6 +81,8 @@ pub fn pack(recipe: &Path, overrides: &Overrides, before: &Before, out: Option<&
         Ok(written)
     });
     let (assets, manifest) = written.inspect_err(|_| drop(std::fs::remove_dir_all(&temp)))?;
+    let reach = |e: &Earlier| Ok(Reach::of(&manifest, &assets, &e.manifest, chunks::bytes(&manifest, &out, e)?));
+    let reaches = earlier.iter().map(reach).collect::<Result<_>>()?;
     Ok(Packed {
         dir: out,
         product: recipe.product,
@@ -86,7 +91,7 @@ pub fn pack(recipe: &Path, overrides: &Overrides, before: &Before, out: Option<&
         files: entries.len(),
         bytes: entries.iter().map(|e| e.size).sum(),
         blocks: manifest.bundle.as_ref().map_or(0, |b| b.blocks.len()),
-        reaches: earlier.iter().map(|e| Reach::of(&manifest, &assets, &e.manifest)).collect(),
+        reaches,
         assets,
     })
 }
@@ -123,13 +128,16 @@ fn write(recipe: &Recipe, entries: &[tree::Entry], earlier: &[Earlier], bundle_n
             blocks: payload.blocks,
             generations: payload.generations,
             patches: Vec::new(),
+            chunks: None,
         }),
     };
     let mut assets = Vec::new();
     let patches = patches::contents(&manifest, entries, earlier, dir)?;
     assets.extend(patches.iter().map(|p| Asset { name: p.name.clone(), size: p.size, sha256: p.sha256 }));
+    let chunks = if recipe.chunks { chunks::write(&manifest, entries, dir)? } else { None };
+    assets.extend(chunks.iter().map(|c| Asset { name: c.name.clone(), size: c.size, sha256: c.sha256 }));
     if let Some(bundle) = &mut manifest.bundle {
-        bundle.patches = patches;
+        (bundle.patches, bundle.chunks) = (patches, chunks);
     }
     let bytes = text(&manifest);
     // devices will read it by the same door; what they would refuse is refused here, where it can be mended
@@ -224,7 +232,7 @@ fn refuse_foreign(out: &Path, product: &str) -> Result<()> {
     let ours = format!("{product}-");
     for item in items {
         let name = item.doing(reading)?.file_name().to_string_lossy().into_owned();
-        let asset = name.starts_with(&ours) && [".tar.gz", patch::SUFFIX, patch::MANIFEST_SUFFIX, ".tar.gz.new"].iter().any(|end| name.ends_with(end));
+        let asset = name.starts_with(&ours) && (name.ends_with(".tar.gz.new") || ENDS.iter().any(|end| name.ends_with(end)));
         if name != manifest::NAME && name != manifest::SIGNATURE_NAME && !asset {
             let told = format!("{} holds {name}, which is no part of a release", out.display());
             return Err(Error::refused(told).hint("name an empty folder or one that does not exist yet"));

@@ -59,22 +59,21 @@ pub fn forget_manifests(release: &Release) -> Result<Option<String>> {
         .then(|| format!("{} of an earlier state of the manifest removed: devices fetch the new one whole", quantity::count(removed, "patch file"))))
 }
 
-/// Looks at the patches that a manifest names: a file that is there must be the one that is meant. What is wrong with them.
+/// Looks at the patches and chunks that a manifest names: a file that is there must be the one that is meant. What is wrong with them.
 ///
 /// # Errors
 /// A file cannot be read.
 pub fn look(release: &Release, manifest: &Manifest) -> Result<Vec<(String, bool)>> {
     let mut found = Vec::new();
-    for patch in manifest.bundle.iter().flat_map(|b| &b.patches) {
-        let path = release.manifest.with_file_name(&patch.name);
+    let patches = manifest.bundle.iter().flat_map(|b| &b.patches).map(|p| (&p.name, format!("devices on {}", p.from), p.sha256, p.size));
+    let chunks = manifest.bundle.iter().flat_map(|b| &b.chunks).map(|c| (&c.name, "devices".to_owned(), c.sha256, c.size));
+    for (name, whose, sha256, size) in patches.chain(chunks) {
+        let path = release.manifest.with_file_name(name);
         let reading = || format!("reading {}", path.display());
         if !path.is_file() {
-            found.push((format!("{} is not there: devices on {} fetch blocks instead", patch.name, patch.from), true));
-            continue;
-        }
-        let (sha256, size) = Digest::of_reader(File::open(&path).doing(reading)?).doing(reading)?;
-        if (sha256, size) != (patch.sha256, patch.size) {
-            found.push((format!("{} is not the file that the manifest names", patch.name), false));
+            found.push((format!("{name} is not there: {whose} fetch blocks instead"), true));
+        } else if Digest::of_reader(File::open(&path).doing(reading)?).doing(reading)? != (sha256, size) {
+            found.push((format!("{name} is not the file that the manifest names"), false));
         }
     }
     Ok(found)

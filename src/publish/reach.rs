@@ -14,10 +14,13 @@ pub struct Reach {
     pub from: Version,
     /// Contents it lacks.
     pub files: usize,
-    /// `patch`, `blocks`, `whole`, `nothing`.
+    /// `patch`, `chunks`, `blocks`, `whole`, `nothing`.
     pub way: &'static str,
     /// Bytes of contents.
     pub bytes: u64,
+    /// Whether it may be fewer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_most: bool,
     /// Bytes of the manifest, patched if there is a patch for it.
     pub manifest_bytes: u64,
     /// Bytes of blocks, were there no patch.
@@ -27,17 +30,20 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Of a device that has `old` and gets `new`.
-    pub fn of(new: &Manifest, assets: &[Asset], old: &Manifest) -> Self {
+    /// Of a device that has `old` and gets `new`; by chunks it fetches `chunked` bytes, if that is known.
+    pub fn of(new: &Manifest, assets: &[Asset], old: &Manifest, chunked: Option<u64>) -> Self {
         let size = |name: &str| assets.iter().find(|a| a.name == name).map(|a| a.size);
         let missing = new.beyond(old);
         let whole = new.bundle.as_ref().and_then(|b| size(&b.name));
-        let ways = route::ways(new, &missing, Some(&old.version));
+        let mut ways = route::ways(new, &missing, Some(&old.version));
+        // a device finds out, too, and takes blocks
+        ways.retain(|way| !matches!((way, chunked), (Way::Chunks(_, most), Some(n)) if n >= *most));
         let bytes = |way: &Way| way.bytes(whole).unwrap_or_default();
-        let blocks = ways.iter().find(|w| !matches!(w, Way::Patch(_))).map(bytes).unwrap_or_default();
+        let blocks = ways.iter().find(|w| matches!(w, Way::Runs(_) | Way::Whole)).map(bytes).unwrap_or_default();
         let (way, requests) = match &ways[0] {
             _ if missing.is_empty() => ("nothing", 0),
             Way::Patch(_) => ("patch", 1),
+            Way::Chunks(..) => ("chunks", 2),
             Way::Runs(runs) => ("blocks", runs.len()),
             Way::Whole => ("whole", 1),
         };
@@ -46,7 +52,12 @@ impl Reach {
             from: old.version.clone(),
             files: missing.len(),
             way,
-            bytes: if requests == 0 { 0 } else { bytes(&ways[0]) },
+            bytes: match (&ways[0], chunked) {
+                _ if requests == 0 => 0,
+                (Way::Chunks(..), Some(n)) => n,
+                (way, _) => bytes(way),
+            },
+            at_most: way == "chunks" && chunked.is_none(),
             manifest_bytes: patched.or_else(|| size(crate::release::manifest::NAME)).unwrap_or_default(),
             blocks_bytes: if requests == 0 { 0 } else { blocks },
             requests,

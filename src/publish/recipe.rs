@@ -73,6 +73,8 @@ pub struct Recipe {
     pub trust: Option<Keys>,
     /// Content of one block, bytes.
     pub block: u64,
+    /// Whether contents are written in chunks as well, where it pays.
+    pub chunks: bool,
 }
 
 /// A file or folder of this machine and its place in the release.
@@ -162,6 +164,7 @@ struct WrittenWave {
 #[serde(deny_unknown_fields, default)]
 struct WrittenBundle {
     block: Option<String>,
+    chunks: Option<bool>,
 }
 
 impl Recipe {
@@ -229,6 +232,7 @@ impl Recipe {
             health: Hint::written(&written.health).map_err(|e| wrong(format!("health: {e}")))?,
             requires: Requires { updater: written.requires.updater, from: written.requires.from, arch: written.requires.arch },
             rollout: written.rollout.map(rollout).transpose().map_err(wrong)?,
+            chunks: written.bundle.chunks.unwrap_or(true),
             block: match &written.bundle.block {
                 Some(text) => quantity::size(text).map_err(|e| wrong(format!("bundle.block: {e}")))?,
                 None => BLOCK,

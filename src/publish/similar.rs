@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::release::gear;
 use crate::release::patch::STRETCH_MAX;
 
 /// One place in so many is an anchor, as a power of two.
@@ -60,29 +61,33 @@ impl<'c> Anchors<'c> {
 
     /// The stretch that has most in common with `new`; none when nothing has.
     pub fn nearest(&self, new: &[u8]) -> Option<Likeness> {
+        self.nearest_before(new, self.contents.len(), STRETCH_MAX)
+    }
+
+    /// The same, of at most so many bytes and in a content before this one.
+    pub fn nearest_before(&self, new: &[u8], before: usize, most: usize) -> Option<Likeness> {
         let (mut all, mut votes) = (0usize, BTreeMap::<u32, Vec<u32>>::new());
         anchors(new, |hash, _| {
             all += 1;
-            for (content, at) in self.places.get(&hash).into_iter().flatten() {
+            for (content, at) in self.places.get(&hash).into_iter().flatten().filter(|(content, _)| (*content as usize) < before) {
                 votes.entry(*content).or_default().push(*at);
             }
         });
-        let best =
-            votes.into_iter().map(|(content, places)| (window(places), content)).max_by_key(|((count, _), content)| (*count, std::cmp::Reverse(*content)));
-        let ((count, first), content) = best?;
+        let best = votes.into_iter().map(|(content, places)| (window(places, most), content));
+        let ((count, first), content) = best.max_by_key(|((count, _), content)| (*count, std::cmp::Reverse(*content)))?;
         let size = self.contents[content as usize].len();
         // of what fits whole all is taken; otherwise from a little before the first common place on
-        let offset = if size <= STRETCH_MAX { 0 } else { (u64::from(first).saturating_sub(MARGIN) as usize).min(size - STRETCH_MAX) };
-        Some(Likeness { content: content as usize, offset, length: size.min(STRETCH_MAX), close: 2 * count > all })
+        let offset = if size <= most { 0 } else { (u64::from(first).saturating_sub(MARGIN) as usize).min(size - most) };
+        Some(Likeness { content: content as usize, offset, length: size.min(most), close: 2 * count > all })
     }
 }
 
-/// The largest number of places that one stretch can hold, and the first of them.
-fn window(mut places: Vec<u32>) -> (usize, u32) {
+/// The largest number of places that one stretch of so many bytes can hold, and the first of them.
+fn window(mut places: Vec<u32>, most: usize) -> (usize, u32) {
     places.sort_unstable();
     let (mut best, mut from) = ((0, 0), 0);
     for (to, at) in places.iter().enumerate() {
-        while u64::from(at - places[from]) + MARGIN > STRETCH_MAX as u64 {
+        while u64::from(at - places[from]) + MARGIN > most as u64 {
             from += 1;
         }
         if to + 1 - from > best.0 {
@@ -94,29 +99,13 @@ fn window(mut places: Vec<u32>) -> (usize, u32) {
 
 /// Tells each anchor's hash and place.
 fn anchors(content: &[u8], mut tell: impl FnMut(u64, usize)) {
-    const GEAR: [u64; 256] = gear();
     let mut hash = 0u64;
     for (at, byte) in content.iter().enumerate() {
-        hash = (hash << 1).wrapping_add(GEAR[*byte as usize]);
-        if hash >> (64 - ONE_IN) == 0 {
+        hash = gear::roll(hash, *byte);
+        if gear::is_special(hash, ONE_IN) {
             tell(hash, at);
         }
     }
-}
-
-/// A random number for each byte, the same for ever.
-const fn gear() -> [u64; 256] {
-    let mut table = [0; 256];
-    let (mut i, mut seed) = (0, 0x9E37_79B9_7F4A_7C15u64);
-    while i < 256 {
-        seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        table[i] = z ^ (z >> 31);
-        i += 1;
-    }
-    table
 }
 
 #[cfg(test)]

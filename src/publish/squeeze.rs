@@ -1,4 +1,4 @@
-//! zstd, at its best, for patches: made once, fetched by every board.
+//! zstd, at its best, for what is made once and fetched by every board.
 
 use std::io;
 
@@ -8,18 +8,33 @@ use crate::release::patch::WINDOW_LOG;
 
 /// How hard it tries.
 const LEVEL: i32 = 19;
+/// How hard with a chunk: what it is compressed against is looked through for every few kilobytes anew, which the higher levels do ten
+/// times more slowly, for 2 to 6 % fewer bytes.
+const CHUNK_LEVEL: i32 = 12;
 
 /// Compresses `plain` into one frame, against `before` if there is something.
 ///
 /// # Errors
 /// zstd's own.
 pub fn frame(plain: &[u8], before: &[u8]) -> io::Result<Vec<u8>> {
+    compress(plain, before, LEVEL, !before.is_empty())
+}
+
+/// Compresses a chunk in the same way.
+///
+/// # Errors
+/// zstd's own.
+pub fn chunk(plain: &[u8], before: &[u8]) -> io::Result<Vec<u8>> {
+    compress(plain, before, CHUNK_LEVEL, false)
+}
+
+fn compress(plain: &[u8], before: &[u8], level: i32, far: bool) -> io::Result<Vec<u8>> {
     let wrong = |code| io::Error::other(zstd_safe::get_error_name(code));
     let mut context = CCtx::create();
     for parameter in [
-        CParameter::CompressionLevel(LEVEL),
+        CParameter::CompressionLevel(level),
         CParameter::WindowLog(window(plain.len() + before.len())),
-        CParameter::EnableLongDistanceMatching(!before.is_empty()),
+        CParameter::EnableLongDistanceMatching(far),
         // what is known already is not sent: the index tells the sizes, the manifest the digests
         CParameter::ChecksumFlag(false),
         CParameter::DictIdFlag(false),

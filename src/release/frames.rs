@@ -7,7 +7,8 @@ use std::io::{self, Read, Take, Write};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::patch::{Broken, STRETCH_MAX, WINDOW_LOG};
+use super::index::Broken;
+use super::patch::{STRETCH_MAX, WINDOW_LOG};
 
 /// Magic number of a frame.
 const MAGIC: u32 = 0xFD2F_B528;
@@ -17,16 +18,28 @@ const BLOCK_MAX: usize = 128 << 10;
 const DAMAGED: Broken = Broken("a frame of it is damaged");
 
 /// Unpacks frames. Its memory is used again from one to the next.
-#[derive(Default)]
 pub struct Unpacker {
     decoder: FrameDecoder,
+    /// Window of a frame that was compressed against something, as a power of two.
+    window_log: u32,
     /// Bytes before the next frame.
     known: usize,
     /// Whether the decoder has its memory.
     begun: bool,
 }
 
+impl Default for Unpacker {
+    fn default() -> Self {
+        Unpacker::with_window(WINDOW_LOG)
+    }
+}
+
 impl Unpacker {
+    /// For frames with a window of this power of two.
+    pub fn with_window(window_log: u32) -> Self {
+        Unpacker { decoder: FrameDecoder::default(), window_log, known: 0, begun: false }
+    }
+
     /// Unpacks one frame to exactly `plain` bytes. `stretch` is what it was compressed against, empty if nothing.
     ///
     /// # Errors
@@ -47,7 +60,7 @@ impl Unpacker {
             return Err(Broken("it needs more of an earlier content than may be"));
         }
         if self.known == 0 && !bytes.is_empty() {
-            self.begin(WINDOW_LOG)?;
+            self.begin(self.window_log)?;
         }
         for block in bytes.chunks(BLOCK_MAX) {
             // not the last, raw, its length (RFC 8878, 3.1.1.2)
@@ -68,7 +81,7 @@ impl Unpacker {
             return Ok(());
         }
         if known == 0 {
-            self.begin(WINDOW_LOG.max(plain.next_power_of_two().ilog2()))?;
+            self.begin(self.window_log.max(plain.next_power_of_two().ilog2()))?;
         }
         let tail = head(frame).map_err(|_| DAMAGED)?.ok_or(DAMAGED)?;
         let (mut out, mut written) = (Beyond { skip: known, out }, 0);

@@ -23,6 +23,9 @@ pub struct BundleInfo {
     /// What turns an earlier release's contents into these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<Patch>,
+    /// The same contents in chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<Chunks>,
 }
 
 /// A run of files that have been as they are since the same release.
@@ -45,6 +48,19 @@ pub struct Patch {
     pub from: Version,
     /// Bytes.
     pub size: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+}
+
+/// An asset beside the bundle with the contents in chunks, for devices on any earlier release; see [`super::chunks`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// Name among the release's assets.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes of its index, with which it begins.
+    pub index: u64,
     /// Digest of its bytes.
     pub sha256: Digest,
 }

@@ -10,7 +10,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::earlier::{self, Earlier};
-pub use super::info::{Block, BundleInfo, Generation, Patch};
+pub use super::info::{Block, BundleInfo, Chunks, Generation, Patch};
 pub use super::keys::{Keys, SignedStep};
 pub use super::rollout::{Rollout, Wave};
 use super::{Digest, ReleasePath, Step};
@@ -240,7 +240,8 @@ impl Manifest {
         self.rollout.as_ref().map_or(Ok(()), Rollout::check)?;
         if let Some(bundle) = &self.bundle {
             let patches = bundle.patches.iter().map(|p| ("patch", &p.name));
-            for (what, name) in [("bundle", &bundle.name)].into_iter().chain(patches) {
+            let chunks = bundle.chunks.iter().map(|c| ("chunks", &c.name));
+            for (what, name) in [("bundle", &bundle.name)].into_iter().chain(patches).chain(chunks) {
                 let one_part = ReleasePath::new(name).is_ok() && !name.contains('/');
                 if !one_part {
                     return Err(format!("the {what}'s name {name:?} is not a file name"));

@@ -2,12 +2,15 @@
 
 mod archive;
 pub mod bundle;
+pub mod chunks;
 pub mod digest;
 pub mod earlier;
 pub mod elf;
 pub mod frames;
+pub mod gear;
 mod header;
 pub mod hint;
+pub mod index;
 mod info;
 pub mod keys;
 pub mod keyset;

@@ -14,7 +14,7 @@
 
 use std::io::Read;
 
-use super::frames::Unpacker;
+use super::index::{self, Broken, Fields, number};
 use super::manifest::FILES_MAX;
 
 /// Most bytes of a file that one piece makes.
@@ -27,12 +27,8 @@ pub const PACKED_MAX: usize = PIECE_MAX + (16 << 10);
 pub const WINDOW_LOG: u32 = 22;
 /// Most pieces of a patch.
 const PIECES_MAX: usize = 4 * FILES_MAX;
-/// Most bytes of the index, as it is written and compressed.
-const INDEX_MAX: usize = 8 << 20;
-/// Magic number of a skippable frame.
-const SKIPPABLE: u32 = 0x184D_2A50;
-/// What the skippable frame begins with.
-const MAGIC: &[u8; 6] = b"pikit1";
+/// What kind of index it has.
+const KIND: &[u8; 6] = b"pikit1";
 /// How the name of a patch ends.
 pub const SUFFIX: &str = ".patch.zst";
 /// How the name of a patch of the manifest ends.
@@ -87,84 +83,31 @@ pub fn write_index(pieces: &[Piece], compress: impl FnOnce(&[u8]) -> std::io::Re
             number(&mut plain, against.length.into());
         }
     }
-    let packed = compress(&plain)?;
-    let content = MAGIC.len() + 4 + packed.len();
-    let mut out = Vec::with_capacity(content + 8);
-    for word in [SKIPPABLE, content as u32] {
-        out.extend(word.to_le_bytes());
-    }
-    out.extend(MAGIC);
-    out.extend((plain.len() as u32).to_le_bytes());
-    out.extend(packed);
-    Ok(out)
+    index::write(KIND, &plain, compress)
 }
-
-fn number(to: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        to.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    to.push(n as u8);
-}
-
-/// What is wrong with a patch.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Broken(pub &'static str);
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Broken {}
 
 /// Reads the index from the start of a patch; the frames come next.
 ///
 /// # Errors
 /// Reading; or a [`Broken`] inside: it is no patch, or says what cannot be.
 pub fn read_index(from: &mut impl Read) -> std::io::Result<Vec<Piece>> {
-    let broken = |words| std::io::Error::new(std::io::ErrorKind::InvalidData, Broken(words));
-    let mut head = [0; 18];
-    from.read_exact(&mut head)?;
-    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let (content, plain) = (word(4) as usize, word(14) as usize);
-    if word(0) != SKIPPABLE || &head[8..14] != MAGIC {
-        return Err(broken("it does not begin as a patch does"));
-    }
-    let packed = content.checked_sub(MAGIC.len() + 4).filter(|n| *n <= INDEX_MAX && plain <= INDEX_MAX);
-    let packed = packed.ok_or_else(|| broken("its index is too long"))?;
-    let mut bytes = Vec::new();
-    from.take(packed as u64).read_to_end(&mut bytes)?;
-    let plain = Unpacker::default().unpack(&bytes, &[], plain).map_err(|e| broken(e.0))?;
-    pieces(&plain).map_err(|e| broken(e.0))
+    let plain = index::read(KIND, from)?;
+    pieces(Fields(&plain)).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))
 }
 
-fn pieces(mut rest: &[u8]) -> Result<Vec<Piece>, Broken> {
-    let mut next = || -> Result<u64, Broken> {
-        let mut n = 0u64;
-        for shift in (0..63).step_by(7) {
-            let (first, after) = rest.split_first().ok_or(Broken("its index is cut off"))?;
-            rest = after;
-            n |= u64::from(first & 0x7f) << shift;
-            if first & 0x80 == 0 {
-                return Ok(n);
-            }
-        }
-        Err(Broken("its index holds a number that is too large"))
-    };
-    let within = |n: u64, most: usize| u32::try_from(n).ok().filter(|n| *n as usize <= most).ok_or(Broken("its index holds a number that is too large"));
-    let count = within(next()?, PIECES_MAX)?;
+fn pieces(mut fields: Fields) -> Result<Vec<Piece>, Broken> {
+    let count = fields.within(PIECES_MAX)?;
     let mut pieces = Vec::new();
     let mut file = 0;
     for _ in 0..count {
-        file = within(next()?.saturating_add(file), FILES_MAX)?.into();
-        let (plain, packed) = (within(next()?, PIECE_MAX)?, within(next()?, PACKED_MAX)?);
-        let against = match within(next()?, FILES_MAX)? {
+        file = fields.step(file, FILES_MAX)?;
+        let (plain, packed) = (fields.within(PIECE_MAX)?, fields.within(PACKED_MAX)?);
+        let against = match fields.within(FILES_MAX)? {
             0 => None,
-            file => Some(Stretch { file: file - 1, offset: next()?, length: within(next()?, STRETCH_MAX)? }),
+            file => Some(Stretch { file: file - 1, offset: fields.number()?, length: fields.within(STRETCH_MAX)? }),
         };
-        pieces.push(Piece { file: file as u32, against, plain, packed });
+        pieces.push(Piece { file, against, plain, packed });
     }
-    if rest.is_empty() { Ok(pieces) } else { Err(Broken("its index goes on behind its end")) }
+    fields.end()?;
+    Ok(pieces)
 }

@@ -1,4 +1,4 @@
-//! By which way the contents come that a device lacks: a patch, runs of blocks, or the whole bundle. Pure; the maintainer's table of what
+//! By which way the contents come that a device lacks: a patch, chunks, runs of blocks, or the whole bundle. Pure; the maintainer's table of what
 //! a release costs its devices and the device's own plan come from here.
 
 use std::cmp::Reverse;
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use semver::Version;
 
-use super::manifest::{Block, BundleInfo, Patch};
+use super::manifest::{Block, BundleInfo, Chunks, Patch};
 use super::{Digest, Manifest};
 
 /// Bytes between two runs that are fetched along with them: asking once more costs as much on a usual line, by a round trip of 30 ms at
@@ -32,6 +32,9 @@ pub struct Run {
 pub enum Way<'m> {
     /// What turns the installed release's contents into these.
     Patch(&'m Patch),
+    /// Chunks. What they cost is known only to who has the contents of the earlier release; if it is not less than so many bytes, which
+    /// is what the blocks cost, blocks are taken.
+    Chunks(&'m Chunks, u64),
     /// Some blocks of the bundle.
     Runs(Vec<Run>),
     /// The bundle from start to end.
@@ -39,10 +42,11 @@ pub enum Way<'m> {
 }
 
 impl Way<'_> {
-    /// Bytes to fetch; `whole` is the size of the bundle.
+    /// Bytes to fetch, at most; `whole` is the size of the bundle.
     pub fn bytes(&self, whole: Option<u64>) -> Option<u64> {
         match self {
             Way::Patch(patch) => Some(patch.size),
+            Way::Chunks(_, most) => Some(*most),
             Way::Runs(runs) => Some(runs.iter().map(|r| r.length).sum()),
             Way::Whole => whole,
         }
@@ -55,6 +59,10 @@ pub fn ways<'m>(manifest: &'m Manifest, missing: &BTreeSet<Digest>, from: Option
     let patch = bundle.patches.iter().filter(|p| Some(&p.from) == from).min_by_key(|p| p.size).map(Way::Patch);
     let mut ways: Vec<Way> = patch.into_iter().chain(runs(manifest, bundle, missing).map(Way::Runs)).collect();
     ways.sort_by_key(|way| way.bytes(None));
+    if let (Some(chunks), Some(at)) = (&bundle.chunks, ways.iter().position(|w| matches!(w, Way::Runs(_))).filter(|_| from.is_some())) {
+        // for less than an index and a request blocks need not be avoided
+        ways[at].bytes(None).filter(|most| *most > 2 * chunks.index + GAP).into_iter().for_each(|most| ways.insert(at, Way::Chunks(chunks, most)));
+    }
     ways.push(Way::Whole);
     ways
 }
@@ -159,11 +167,13 @@ mod tests {
     fn the_cheaper_way_comes_first_and_the_whole_bundle_last() {
         let digest = content(0);
         let patch = |size: u64| format!(r#","patches":[{{"name":"p","from":"0.9.0","size":{size},"sha256":"{digest}"}}]"#);
+        let patch_and = |size: u64, more: &str| format!("{}{more}", patch(size));
         let (from, other) = ("0.9.0".parse().unwrap(), "0.8.0".parse().unwrap());
         let missing = BTreeSet::from([content(1)]);
         let kinds = |release: &Manifest, from| -> Vec<&str> {
             let kind = |way: &Way| match way {
                 Way::Patch(_) => "patch",
+                Way::Chunks(..) => "chunks",
                 Way::Runs(_) => "runs",
                 Way::Whole => "whole",
             };
@@ -172,6 +182,15 @@ mod tests {
         assert_eq!(kinds(&release(&[9, 9], &patch(5)), Some(&from)), ["patch", "runs", "whole"]);
         assert_eq!(kinds(&release(&[9, 9], &patch(50)), Some(&from)), ["runs", "patch", "whole"]);
         assert_eq!(kinds(&release(&[9, 9], &patch(5)), Some(&other)), ["runs", "whole"]);
+        // chunks stand before the blocks, whatever a patch costs, if the blocks are worth an index, and if there is something to start from
+        let more = |patch, index| patch_and(patch, &format!(r#","chunks":{{"name":"c","size":90000,"index":{index},"sha256":"{digest}"}}"#));
+        let large = [GAP, GAP + 200];
+        assert_eq!(kinds(&release(&large, &more(5, 99)), Some(&from)), ["patch", "chunks", "runs", "whole"]);
+        assert_eq!(kinds(&release(&large, &more(90_000, 99)), Some(&from)), ["chunks", "runs", "patch", "whole"]);
+        assert_eq!(kinds(&release(&large, &more(5, 99)), Some(&other)), ["chunks", "runs", "whole"]);
+        assert_eq!(kinds(&release(&large, &more(5, 100)), Some(&other)), ["runs", "whole"]);
+        assert_eq!(kinds(&release(&large, &more(5, 99)), None), ["runs", "whole"]);
+        assert_eq!(ways(&release(&large, &more(5, 99)), &missing, Some(&other))[0].bytes(None), Some(GAP + 200));
         // blocks that leave a hole, or do not end where the payload does, tell nothing
         let mut holes = release(&[9, 9], &patch(5));
         if let Some(bundle) = &mut holes.bundle {

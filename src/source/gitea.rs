@@ -4,6 +4,7 @@
 //! so do the older ones; now and then all are looked at. A manifest is not fetched again while the release's assets are the same.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use chrono::DateTime;
 use semver::Version;
@@ -15,8 +16,8 @@ use super::fault::Fault;
 use super::http::{Failed, Http};
 use super::judge::{Candidate, Judge, Verdict};
 use super::listed::{Asset, Kept, Release, Seen};
-use super::url::{SIGNATURE_MAX, Tag, remote, step_from};
-use super::{Body, BundleRef, Memory, Network, Offer, Source, Span, Tally, Unpacked, Wanted, patched, steps, unpack};
+use super::url::{SIGNATURE_MAX, Tag, address, remote, step_from};
+use super::{Body, BundleRef, Memory, Network, Offer, Source, Span, Tally, Unpacked, Wanted, parts, patched, steps, unpack};
 use crate::error::{Code, Error, Result};
 use crate::release::{Manifest, manifest};
 
@@ -329,6 +330,9 @@ impl Source for Gitea<'_> {
 impl Network for Gitea<'_> {
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>> {
         remote(&self.http, asset, span)
+    }
+    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>) -> Result<Body<'_>> {
+        Ok(parts::open(&self.http, address(asset)?, asset.size, parts))
     }
 }
 

@@ -9,6 +9,7 @@ mod access;
 mod address;
 mod answer;
 mod archive;
+pub mod chunked;
 mod choose;
 mod dir;
 mod fault;
@@ -23,6 +24,7 @@ mod judge;
 mod line;
 mod listed;
 mod pace;
+mod parts;
 pub mod patched;
 mod proxy;
 mod pump;
@@ -35,6 +37,7 @@ mod url;
 mod way;
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use semver::Version;
@@ -48,6 +51,7 @@ pub use access::{Access, PEM_MAX, Token};
 pub use address::Address;
 pub use archive::{Archive, Here, Input, Opener, Plain};
 pub use choose::Taste;
+pub use chunked::{Chunked, Loose};
 pub use fault::Fault;
 pub use inside::Inside;
 pub use judge::{Candidate, Judge, Verdict};
@@ -204,6 +208,15 @@ pub trait Source {
         let (_, _, _) = (patch, making, to);
         Err(Error::source_failed(format!("{} hands out no patches", self.name())))
     }
+    /// Makes contents out of chunks: those that are here in files of an earlier release, and those that are fetched. Makes nothing if
+    /// these are more than they may be. Returns the bytes that were read.
+    ///
+    /// # Errors
+    /// As for `patch`.
+    fn chunks(&self, asset: &BundleRef, wanted: &Chunked, making: &Making, to: &mut dyn Unpacked) -> Result<u64> {
+        let (_, _, _, _) = (asset, wanted, making, to);
+        Err(Error::source_failed(format!("{} hands out no chunks", self.name())))
+    }
     /// What was asked of a server so far.
     fn tally(&self) -> Tally {
         Tally::default()
@@ -217,6 +230,11 @@ pub trait Network: Source {
     /// # Errors
     /// As for [`Source::find`].
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>>;
+    /// Opens several parts of an asset, as one stream.
+    ///
+    /// # Errors
+    /// The address. What else goes wrong is told by the first read.
+    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>) -> Result<Body<'_>>;
 }
 
 /// Opens the source that the config names, in this very process. Reads its token and CA files; asks nobody yet.

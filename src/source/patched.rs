@@ -64,6 +64,11 @@ pub trait Made {
     /// # Errors
     /// It cannot be had; whatever `to` says.
     fn earlier(&mut self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
+    /// So many bytes will be read in all.
+    ///
+    /// # Errors
+    /// No more is wanted.
+    fn expect(&mut self, bytes: u64) -> Result<()>;
     /// A file begins: its index and size.
     ///
     /// # Errors
@@ -166,6 +171,9 @@ pub fn single(patch: &[u8], earlier: &[u8], most: u64) -> Result<Vec<u8>> {
         fn earlier(&mut self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
             let from = usize::try_from(stretch.offset).ok().and_then(|o| self.0.get(o..)?.get(..stretch.length as usize));
             to(from.ok_or_else(|| Error::verification("the patch is for something else"))?)
+        }
+        fn expect(&mut self, _: u64) -> Result<()> {
+            Ok(())
         }
         fn file(&mut self, _: u32, size: u64, _: u64) -> Result<()> {
             if size > self.2 || !self.1.is_empty() { Err(Error::verification("the patch makes more than it may")) } else { Ok(()) }

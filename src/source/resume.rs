@@ -44,6 +44,7 @@ pub fn open<'s>(http: &'s Http<'_>, at: Address, span: Span, size: Option<u64>) 
         (Span::Run { before_end, length }, None) => (Ask::Last(before_end), None, Some(length)),
     };
     let mut opened = http.persist(|| ask(http, &at, wanted, validator)).map_err(tell)?;
+    let mut came = wanted;
     let (start, end) = match place(&opened.head, wanted) {
         Place::Here(start, _) => (start, length.map(|n| start.saturating_add(n))),
         Place::End(total) if wanted == Ask::From(total) && size.is_none_or(|s| s == total) => {
@@ -53,11 +54,12 @@ pub fn open<'s>(http: &'s Http<'_>, at: Address, span: Span, size: Option<u64>) 
         }
         Place::Whole(_) => (0, None),
         Place::End(_) | Place::Nonsense(_) => {
+            came = Ask::From(0);
             opened = http.persist(|| ask(http, &at, Ask::From(0), None)).map_err(tell)?;
             (0, None)
         }
     };
-    let total = match place(&opened.head, if start == 0 { Ask::From(0) } else { wanted }) {
+    let total = match place(&opened.head, came) {
         Place::Here(_, total) | Place::Whole(total) => total,
         Place::End(_) | Place::Nonsense(_) => {
             return Err(tell(Failed { fault: Fault::Wrong("the server answers with a part of the file that was not asked for".into()), tries: 1 }));
@@ -70,26 +72,12 @@ pub fn open<'s>(http: &'s Http<'_>, at: Address, span: Span, size: Option<u64>) 
     }
     let (total, validator) = (total.or(size), self::validator(&opened.head));
     let cut = end.is_some();
-    let reader = Resuming {
-        http,
-        url: at,
-        next: start,
-        end: end.or(total),
-        cut,
-        total,
-        validator: validator.clone(),
-        line: Some(opened),
-        drop: 0,
-        breaks: 0,
-        progress: 0,
-    };
-    Ok(Body { reader: Box::new(reader), start, total, validator, cut })
+    let reader = Resuming { next: start, end: end.or(total), cut, total, validator: validator.clone(), line: Some(opened), drop: 0 };
+    Ok(Body { reader: Box::new(Persistent::new(http, at, reader)), start, total, validator, cut })
 }
 
-/// The reader that goes on.
-struct Resuming<'s, 'a> {
-    http: &'s Http<'a>,
-    url: Address,
+/// The file from a place on, over one connection after the other.
+struct Resuming<'a> {
     /// Offset of the next byte handed out.
     next: u64,
     /// Where it ends, if that is known.
@@ -101,19 +89,17 @@ struct Resuming<'s, 'a> {
     line: Option<Answer<'a>>,
     /// Bytes of this connection that were handed out before.
     drop: u64,
-    breaks: u32,
-    progress: u64,
 }
 
-impl<'a> Resuming<'_, 'a> {
-    fn step(&mut self, into: &mut [u8]) -> Result<usize, Fault> {
+impl<'a> Stream<'a> for Resuming<'a> {
+    fn step(&mut self, http: &Http<'a>, at: &Address, into: &mut [u8]) -> Result<usize, Fault> {
         let left = self.end.map(|end| end.saturating_sub(self.next));
         // a run ends before the file does
         if left == Some(0) && self.cut {
             return Ok(0);
         }
         if self.line.is_none() {
-            self.line = Some(self.reopen()?);
+            self.line = Some(self.reopen(http, at)?);
         }
         let Some(line) = &mut self.line else { return Ok(0) };
         while self.drop > 0 {
@@ -129,20 +115,29 @@ impl<'a> Resuming<'_, 'a> {
         match (n as u64, left) {
             (0, Some(1..)) => Err(Fault::Cut(format!("it ended {} bytes early", left.unwrap_or_default()))),
             (n, Some(left)) if n > left => Err(Fault::Wrong(format!("more came than the {} bytes that the file has", self.total.unwrap_or_default()))),
-            _ => Ok(n),
+            _ => {
+                self.next += n as u64;
+                Ok(n)
+            }
         }
     }
 
+    fn broken(&mut self) {
+        self.line = None;
+    }
+}
+
+impl<'a> Resuming<'a> {
     /// Asks for the rest, or for all of it if there is no other way.
-    fn reopen(&mut self) -> Result<Answer<'a>, Fault> {
+    fn reopen(&mut self, http: &Http<'a>, at: &Address) -> Result<Answer<'a>, Fault> {
         let changed = || Fault::Wrong("the file changed on the server during the download".into());
         let wanted = match self.end {
             Some(end) if self.cut => Ask::Between(self.next, end),
             _ => Ask::From(self.next),
         };
-        let mut answer = ask(self.http, &self.url, wanted, self.validator.as_deref())?;
+        let mut answer = ask(http, at, wanted, self.validator.as_deref())?;
         if matches!(place(&answer.head, wanted), Place::End(_) | Place::Nonsense(_)) {
-            answer = ask(self.http, &self.url, Ask::From(0), None)?;
+            answer = ask(http, at, Ask::From(0), None)?;
         }
         let (total, drop) = match place(&answer.head, wanted) {
             Place::Here(_, total) => (total, 0),
@@ -158,12 +153,34 @@ impl<'a> Resuming<'_, 'a> {
     }
 }
 
-impl Read for Resuming<'_, '_> {
+/// Bytes that come over a line that may break.
+pub(super) trait Stream<'a> {
+    /// Reads some, over a new connection if there is none; 0 at the end.
+    fn step(&mut self, http: &Http<'a>, at: &Address, into: &mut [u8]) -> Result<usize, Fault>;
+    /// The connection is of no more use.
+    fn broken(&mut self);
+}
+
+/// The reader that goes on.
+pub(super) struct Persistent<'s, 'a, S> {
+    http: &'s Http<'a>,
+    url: Address,
+    stream: S,
+    breaks: u32,
+    progress: u64,
+}
+
+impl<'s, 'a, S> Persistent<'s, 'a, S> {
+    pub(super) fn new(http: &'s Http<'a>, url: Address, stream: S) -> Self {
+        Persistent { http, url, stream, breaks: 0, progress: 0 }
+    }
+}
+
+impl<'a, S: Stream<'a>> Read for Persistent<'_, 'a, S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let fault = match self.step(into) {
+            let fault = match self.stream.step(self.http, &self.url, into) {
                 Ok(n) => {
-                    self.next += n as u64;
                     self.progress += n as u64;
                     if self.progress >= PROGRESS {
                         (self.breaks, self.progress) = (0, 0);
@@ -172,7 +189,7 @@ impl Read for Resuming<'_, '_> {
                 }
                 Err(fault) => fault,
             };
-            self.line = None;
+            self.stream.broken();
             self.breaks += 1;
             let tell = |fault: &Fault, tries| io::Error::other(fault.tell(&self.url, tries, self.http.has_token(), self.http.clock().now()));
             if self.breaks > BREAKS_MAX || !self.http.passing(&fault) {
@@ -203,7 +220,7 @@ fn ask<'a>(http: &Http<'a>, at: &Address, wanted: Ask, validator: Option<&str>) 
 }
 
 /// What strong name the file has: an ETag that is not weak, else its date.
-fn validator(head: &Head) -> Option<String> {
+pub(super) fn validator(head: &Head) -> Option<String> {
     let strong = head.get(ETAG).filter(|tag| tag.starts_with('"'));
     strong.or_else(|| head.get(LAST_MODIFIED)).map(str::to_owned)
 }

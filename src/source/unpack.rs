@@ -30,6 +30,10 @@ pub trait Unpacked {
     /// # Errors
     /// It is not wanted any more.
     fn start(&mut self, start: &Start) -> Result<u64>;
+    /// So many bytes will be read: it was not known before.
+    fn expect(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
     /// One file; its content may be read or left. `used` counts the compressed bytes that were read so far, from the start on, and goes
     /// on while the content is read.
     ///

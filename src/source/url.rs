@@ -1,5 +1,7 @@
 //! A folder on any static web server: `manifest.json`, its signature and the bundle, side by side.
 
+use std::ops::Range;
+
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use ureq::http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
@@ -10,7 +12,7 @@ use super::choose::Taste;
 use super::fault::Fault;
 use super::http::{Failed, Http};
 use super::judge::{Candidate, Judge, Verdict};
-use super::{Body, BundleRef, Memory, Network, Offer, Source, Span, Tally, Unpacked, Wanted, patched, resume, steps, unpack};
+use super::{Body, BundleRef, Memory, Network, Offer, Source, Span, Tally, Unpacked, Wanted, parts, patched, resume, steps, unpack};
 use crate::error::{Error, Result};
 use crate::release::patch::manifest_name;
 use crate::release::{manifest, signature};
@@ -166,6 +168,9 @@ impl Network for Static<'_> {
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>> {
         remote(&self.http, asset, span)
     }
+    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>) -> Result<Body<'_>> {
+        Ok(parts::open(&self.http, address(asset)?, asset.size, parts))
+    }
 }
 
 /// The asset that makes a newer manifest out of this one.
@@ -184,8 +189,15 @@ pub fn step_from(product: &str, manifest: &str) -> Option<String> {
 /// # Errors
 /// As [`Network::open`].
 pub fn remote<'s>(http: &'s Http<'_>, asset: &BundleRef, span: Span) -> Result<Body<'s>> {
-    let at = Address::parse(&asset.at).map_err(|e| Error::source_failed(format!("the bundle's address cannot be used: {e}")))?;
-    resume::open(http, at, span, asset.size)
+    resume::open(http, address(asset)?, span, asset.size)
+}
+
+/// Where an asset is on the network.
+///
+/// # Errors
+/// It is no address.
+pub fn address(asset: &BundleRef) -> Result<Address> {
+    Address::parse(&asset.at).map_err(|e| Error::source_failed(format!("the bundle's address cannot be used: {e}")))
 }
 
 /// What a source with a single release answers when that is not the one: nothing, or, to whoever asked for another, both versions.

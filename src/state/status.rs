@@ -77,6 +77,9 @@ pub struct Available {
     pub notes: Option<String>,
     /// Bytes to fetch, if known.
     pub download_bytes: Option<u64>,
+    /// Whether it may be fewer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub download_at_most: bool,
     /// What it would do.
     pub plan: Counts,
     /// Units it would restart or reload.

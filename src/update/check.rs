@@ -149,6 +149,7 @@ fn available(trip: &mut Trip, believed: &Believed, installed: &Installed, patche
         changelog: manifest.changelog.clone(),
         notes: manifest.notes.clone(),
         download_bytes: plan.as_ref().map_or(offer.bundle.size, |p| p.fetch_bytes),
+        download_at_most: plan.as_ref().is_some_and(|p| p.fetch_at_most),
         plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
         services: plan.iter().flat_map(|p| p.restart.iter().chain(&p.reload)).cloned().collect(),
         backup: plan.as_ref().is_some_and(|p| p.backup),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Trip;
+use super::chunking;
 use super::intake::{Listed, Part, Passed, pass};
 use super::patching::{self, Earlier};
 use super::pieces::Resume;
@@ -15,7 +16,7 @@ use crate::event::Phase;
 use crate::quantity::{bytes, count};
 use crate::release::route::{self, Run, Way};
 use crate::release::{Digest, Manifest, ReleasePath};
-use crate::source::{BundleRef, Offer, Source, Span};
+use crate::source::{BundleRef, Offer, Source, Span, Unpacked};
 
 /// Where a release's contents come from.
 #[derive(Clone, Copy)]
@@ -78,22 +79,38 @@ pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, earlier: Option<
     Ok(())
 }
 
-fn bring(trip: &mut Trip, from: From, missing: &mut Missing, mut earlier: Option<&Earlier>, cost: &mut Cost) -> Result<()> {
+fn bring(trip: &mut Trip, from: From, missing: &mut Missing, earlier: Option<&Earlier>, cost: &mut Cost) -> Result<()> {
     cost.whole = from.bundle.size.unwrap_or_default();
     let listed = &Listed::of(&from);
-    let mut in_runs = true;
+    let (mut by_patch, mut in_chunks, mut in_runs) = (true, true, true);
     while !missing.is_empty() {
         let lacking: BTreeSet<Digest> = missing.keys().copied().collect();
         let ways = route::ways(from.manifest, &lacking, earlier.map(|e| &e.manifest.version));
-        let way = ways.into_iter().find(|way| in_runs || !matches!(way, Way::Runs(_))).unwrap_or(Way::Whole);
+        let way = ways.into_iter().find(|way| match way {
+            Way::Patch(_) => by_patch,
+            Way::Chunks(..) => in_chunks,
+            Way::Runs(_) => in_runs,
+            Way::Whole => true,
+        });
+        let way = way.unwrap_or(Way::Whole);
         match &way {
             Way::Patch(patch) => {
-                let Some(earlier) = earlier.take() else { continue };
+                by_patch = false;
+                let Some(earlier) = earlier else { continue };
                 trip.phase(Phase::Downloading, format!("fetching a patch of {} from {}", bytes(patch.size), from.source.name()));
                 let part = Part { done: 0, total: patch.size };
                 let Passed { result, .. } = pass(trip, from, listed, Some(part), missing, cost, |to| patching::patch(from, patch, earlier, &lacking, to));
                 // a patch that is not there says nothing about the bundle
                 forgive(trip, result, &[Code::Verification, Code::Source], "the patch is of no use")?;
+            }
+            Way::Chunks(chunks, most) => {
+                in_chunks = false;
+                let Some(earlier) = earlier else { continue };
+                trip.phase(Phase::Downloading, format!("looking at the chunks of {}", from.source.name()));
+                let (part, needs) = (Part { done: 0, total: *most }, missing.clone());
+                let make = |to: &mut dyn Unpacked| chunking::make(from, chunks, *most, earlier, &needs, to);
+                let Passed { result, .. } = pass(trip, from, listed, Some(part), missing, cost, make);
+                forgive(trip, result, &[Code::Verification, Code::Source], "chunks are of no use")?;
             }
             Way::Runs(runs) => {
                 in_runs = false;

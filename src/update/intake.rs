@@ -124,6 +124,11 @@ impl Unpacked for Intake<'_, '_, '_> {
         Ok(limit(self.trip, &self.from, start.total))
     }
 
+    fn expect(&mut self, bytes: u64) {
+        self.total = Some(bytes);
+        self.trip.phase(Phase::Downloading, format!("fetching {} in chunks from {}", crate::quantity::bytes(bytes), self.from.source.name()));
+    }
+
     fn entry(&mut self, head: &Head, content: &mut dyn Read, used: &Cell<u64>) -> Result<()> {
         self.trip.go_on()?;
         self.used = used.get();

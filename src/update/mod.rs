@@ -36,6 +36,7 @@ pub mod proposal;
 pub mod judge;
 /// Asking the source.
 pub mod check;
+mod chunking;
 /// Whether it can run here.
 pub mod fitness;
 /// The updater among what is updated.

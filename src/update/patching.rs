@@ -1,13 +1,13 @@
-//! What a patch starts from: the contents of the installed release that are on this device.
+//! What patches and chunks start from: the contents of the installed release that are on this device.
 
 use std::collections::BTreeSet;
 use std::io::{Read, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::at_hand::AtHand;
 use super::fetch::From;
 use crate::error::{Doing, Error, Result};
-use crate::release::manifest::Patch;
+use crate::release::manifest::{File, Patch};
 use crate::release::patch::Stretch;
 use crate::release::{Digest, Manifest};
 use crate::source::{self, Bits, Making, Unpacked};
@@ -21,38 +21,51 @@ const CHUNK: usize = 32 << 10;
 pub struct Earlier<'d> {
     /// Its manifest.
     pub manifest: Manifest,
-    disk: &'d dyn Disk,
+    pub(super) disk: &'d dyn Disk,
+    /// All that is here.
+    pub(super) at_hand: &'d AtHand,
     /// Where each file's content is, in the manifest's order.
     places: Vec<Option<PathBuf>>,
 }
 
 impl<'d> Earlier<'d> {
     /// The release of these bytes, and what of it is here.
-    pub fn of(disk: &'d dyn Disk, manifest: Option<&[u8]>, at_hand: &AtHand) -> Option<Self> {
+    pub fn of(disk: &'d dyn Disk, manifest: Option<&[u8]>, at_hand: &'d AtHand) -> Option<Self> {
         let manifest = Manifest::parse(manifest?).ok()?;
         let places = manifest.files.iter().map(|f| at_hand.place(&f.sha256).filter(|_| !f.config).cloned()).collect();
-        Some(Earlier { manifest, disk, places })
+        Some(Earlier { manifest, disk, at_hand, places })
+    }
+    /// Its files whose contents are here.
+    pub fn contents(&self) -> impl Iterator<Item = (&File, &PathBuf)> {
+        self.manifest.files.iter().zip(&self.places).filter_map(|(file, place)| Some((file, place.as_ref()?)))
     }
 }
 
 impl source::Earlier for Earlier<'_> {
     fn hand(&self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let place = self.places.get(stretch.file as usize).and_then(Option::as_ref);
-        let place = place.ok_or_else(|| Error::source_failed("the patch needs what is not here"))?;
-        let reading = || format!("reading {}", place.display());
-        let mut content = self.disk.open(place).doing(reading)?;
-        content.seek(SeekFrom::Start(stretch.offset)).doing(reading)?;
-        let (mut buffer, mut left) = ([0; CHUNK], stretch.length as usize);
-        while left > 0 {
-            let n = content.read(&mut buffer[..left.min(CHUNK)]).doing(reading)?;
-            if n == 0 {
-                return Err(Error::verification(format!("the patch needs more of {} than there is", place.display())));
-            }
-            to(&buffer[..n])?;
-            left -= n;
-        }
-        Ok(())
+        hand(self.disk, place.ok_or_else(|| Error::source_failed("the patch needs what is not here"))?, stretch, to)
     }
+}
+
+/// Hands over a stretch of a file, chunk by chunk.
+///
+/// # Errors
+/// It cannot be read, or is shorter; whatever `to` says.
+pub fn hand(disk: &dyn Disk, place: &Path, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let reading = || format!("reading {}", place.display());
+    let mut content = disk.open(place).doing(reading)?;
+    content.seek(SeekFrom::Start(stretch.offset)).doing(reading)?;
+    let (mut buffer, mut left) = ([0; CHUNK], stretch.length as usize);
+    while left > 0 {
+        let n = content.read(&mut buffer[..left.min(CHUNK)]).doing(reading)?;
+        if n == 0 {
+            return Err(Error::verification(format!("more is needed of {} than there is", place.display())));
+        }
+        to(&buffer[..n])?;
+        left -= n;
+    }
+    Ok(())
 }
 
 /// Makes what is missing with a patch. Returns its bytes that were read.

@@ -40,7 +40,7 @@ impl Proposal {
         json!({
             "action": plan.action, "from": plan.from, "to": plan.to, "manifest_sha256": plan.manifest_sha256,
             "counts": plan.counts(), "files": plan.files.iter().filter(|f| f.change != Change::Gone).map(file).collect::<Vec<_>>(),
-            "download_bytes": plan.fetch_bytes, "write_bytes": plan.counts().bytes_written,
+            "download_bytes": plan.fetch_bytes, "download_at_most": plan.fetch_at_most, "write_bytes": plan.counts().bytes_written,
             "commands": plan.commands.iter().map(ToString::to_string).collect::<Vec<_>>(), "restart": plan.restart, "reload": plan.reload,
             "backup_to": self.backup_to, "expected_offline_seconds": self.expected_offline,
             "released": self.about.released, "changelog": self.about.changelog, "notes": self.about.notes,

@@ -11,6 +11,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::parts::{self, Parts};
+
 /// The server. It ends with the test program.
 #[derive(Clone)]
 pub struct Liar {
@@ -68,6 +70,8 @@ pub enum Fault {
     Trickle(Duration),
     /// Answers 200 to a request for a part.
     NoRanges,
+    /// Answers a request for several parts so.
+    Parts(Parts),
     /// Answers 206 with another part.
     WrongRange,
     /// Says to be longer or shorter than its file by so many, and is.
@@ -407,7 +411,14 @@ impl Answer {
             (from, "") => Some((number(from)?, total)),
             (from, last) => Some((number(from)?, total.min(number(last)? + 1))),
         });
-        if let (200, Some((from, end)), true, true) = (status, part, same, self.fault != Fault::NoRanges) {
+        let set = request.header("range").and_then(|r| parts::set(r, total)).filter(|_| status == 200 && same && self.fault != Fault::NoRanges);
+        if let Some(set) = set {
+            let (more, several) = parts::answer(body, set, if let Fault::Parts(how) = self.fault { how } else { Parts::Each });
+            headers.retain(|(name, _)| !more.iter().any(|(n, _)| n == name));
+            headers.extend(more);
+            bytes = several;
+            (status, body) = (206, &bytes);
+        } else if let (200, Some((from, end)), true, true) = (status, part, same, self.fault != Fault::NoRanges) {
             if from >= total {
                 (status, body) = (416, &[]);
                 headers.push(("Content-Range".into(), format!("bytes */{total}")));

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod noise;
 pub mod openapi;
 pub mod pages;
+pub mod parts;
 pub mod pulse;
 pub mod release;
 pub mod rusage;

@@ -6,11 +6,11 @@ use semver::Version;
 
 use crate::error::{Doing, Error, Result};
 use crate::publish::key::Signer;
-use crate::publish::pack::{Asset, Packed};
+use crate::publish::pack::{self, Asset, Packed};
 use crate::publish::place::{self, Release};
 use crate::publish::sign::{self, Wanted};
 use crate::publish::{Overrides, Recipe, bundle, earlier};
-use crate::release::{Digest, Manifest, PublicKey, manifest, patch, signature};
+use crate::release::{Digest, Manifest, PublicKey, manifest, signature};
 
 /// What a release is, before it is packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn assets(dir: &Path, product: &str) -> Result<Vec<Asset>> {
     for item in std::fs::read_dir(dir).doing(reading)? {
         let item = item.doing(reading)?;
         let name = item.file_name().to_string_lossy().into_owned();
-        let of_release = name.starts_with(&ours) && [".tar.gz", patch::SUFFIX, patch::MANIFEST_SUFFIX].iter().any(|end| name.ends_with(end));
+        let of_release = name.starts_with(&ours) && pack::ENDS.iter().any(|end| name.ends_with(end));
         if !of_release && name != manifest::NAME && name != manifest::SIGNATURE_NAME {
             continue;
         }

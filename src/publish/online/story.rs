@@ -156,7 +156,7 @@ pub fn publish(asked: &Asked, signers: &[Signer], clock: &dyn Clock, say: &mut d
         dry_run: asked.dry_run,
         actions,
         assets: ready.assets.clone(),
-        reaches: known_manifests.iter().rev().map(|m| Reach::of(&ready.manifest, &ready.assets, m)).collect(),
+        reaches: known_manifests.iter().rev().map(|m| Reach::of(&ready.manifest, &ready.assets, m, None)).collect(),
         says: ready.manifest.notes.iter().flat_map(|n| n.lines()).filter(|l| !l.trim().is_empty()).take(NOTES).map(str::to_owned).collect(),
         offered: None,
         signed: examined.signatures.iter().map(|s| s.key).collect(),

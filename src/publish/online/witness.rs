@@ -65,6 +65,7 @@ pub fn look(network: &dyn Network, released: &Released, earlier: &[&Manifest]) -
     for asset in released.assets.iter().filter(|a| a.name != manifest::NAME) {
         arrives(network, &offer, asset)?;
     }
+    notes.extend(several(network, &offer));
     for old in earlier {
         let Some(runs) = parts(released.manifest, old) else { continue };
         for run in runs {
@@ -81,6 +82,19 @@ pub fn look(network: &dyn Network, released: &Released, earlier: &[&Manifest]) -
         }
     }
     Ok(Witnessed { offered, notes })
+}
+
+/// Whether several parts of a file come with one request, as devices ask for chunks. If not, what to say of it.
+fn several(network: &dyn Network, offer: &Offer) -> Option<String> {
+    let chunks = offer.manifest.bundle.as_ref()?.chunks.as_ref()?;
+    let asset = offer.bundle.beside(&chunks.name, chunks.size);
+    let (first, last) = (0..1, chunks.size.checked_sub(1)?..chunks.size);
+    let came = network.parts(&asset, vec![first, last]).and_then(|mut body| {
+        let mut bytes = Vec::new();
+        body.reader.read_to_end(&mut bytes).map_err(|e| read_error(e, || format!("fetching parts of {}", asset.at)))
+    });
+    let why = came.err()?;
+    Some(format!("chunks are of no use, devices fetch blocks: {}", why.message()))
 }
 
 /// The runs of blocks that a device without a usable patch asks for.
