@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pikit_updater::publish::{Before, Overrides, Packed, pack};
+use pikit_updater::release::patch;
 use serde_json::Value;
 use support::board::Board;
 use support::liar::{Answer, Fault, Liar, Release, Request};
@@ -245,6 +246,35 @@ fn a_manifest_that_was_patched_wrongly_is_fetched_whole() {
         let asked = names(&liar.take_requests());
         assert!(asked.contains(&"manifest.json".to_owned()) && asked.contains(&name.to_owned()), "{asked:?}");
         liar.remove(&download(3, name));
+    }
+}
+
+#[test]
+fn signatures_that_come_with_the_manifest_save_a_request() {
+    let (maintainer, liar) = (Maintainer::new("signed"), Liar::start());
+    let name = "pikit-1.2.0.manifest.zst";
+    let bare = fs::read(maintainer.dir(3).join(name)).unwrap();
+    let right = fs::read(maintainer.dir(3).join("manifest.json.minisig")).unwrap();
+    let wrong = fs::read(maintainer.dir(2).join("manifest.json.minisig")).unwrap();
+    let behind = |text: &[u8]| patch::with_signatures(&bare, text).unwrap();
+    // put there again, they stand there once
+    assert_eq!(patch::with_signatures(&behind(&wrong), &right).unwrap(), behind(&right));
+    let cut = behind(&right)[..bare.len() + 100].to_vec();
+    let asked_for = |signed: Vec<u8>| {
+        fs::write(maintainer.dir(3).join(name), signed).unwrap();
+        let board = board(&maintainer, &liar, 2);
+        liar.releases([maintainer.release(3)]);
+        apply(&board);
+        is(&board, 3);
+        names(&liar.take_requests())
+    };
+    let patch = "pikit-1.2.0-1.3.0.patch.zst";
+    assert_eq!(asked_for(behind(&right)), ["releases", name, patch]);
+    // what is not of this manifest, or no signature, is looked for where it has always been
+    assert_eq!(asked_for(cut), ["releases", name, "manifest.json.minisig", patch]);
+    for other in [wrong, b"and so on".to_vec(), vec![0xff; 300]] {
+        let asked = asked_for(behind(&other));
+        assert!(asked.contains(&"manifest.json.minisig".to_owned()), "{asked:?}");
     }
 }
 

@@ -155,6 +155,8 @@ fn what_is_published_a_board_installs_and_the_next_one_comes_as_a_patch() {
     assert_eq!(board.text("srv/web/m03.js"), module(3, 1));
     let log = maintainer.gitea.take_log();
     assert!(log.iter().any(|(_, path)| path.ends_with(".patch.zst")) && !log.iter().any(|(_, path)| path.ends_with(".tar.gz")), "{log:?}");
+    // the list, the patch of the manifest with its signature, and the patch of the contents
+    assert_eq!(log.len(), 3, "{log:?}");
 
     // a board that asks for one by its name, and for one that is not there
     let other = maintainer.board();

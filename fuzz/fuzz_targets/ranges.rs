@@ -105,6 +105,12 @@ fn lie(from: u64, size: Option<u64>, validator: Option<&str>, answers: &[u8]) {
         assert!(!body.cut || got.len() as u64 <= most, "more than the run was handed out");
         assert!(!body.cut || read.is_err() || got.len() as u64 == most, "the run ended early, and nobody said so");
     }
+    // several parts: as many bytes as were asked for, or an error
+    if let Ok(mut body) = client.parts(AT, vec![from..from + 3, from + 9..from + 10], size) {
+        let mut got = Vec::new();
+        let read = body.reader.read_to_end(&mut got);
+        assert!(got.len() <= 4 && (read.is_err() || got.len() == 4), "other bytes came than were asked for");
+    }
     if let Ok(Some(small)) = client.fetch(AT, 100) {
         assert!(small.len() <= 100);
     }

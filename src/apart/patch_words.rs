@@ -37,12 +37,21 @@ pub fn pack_chunks(asset: &BundleRef, wanted: &Chunked, files: &Bits, here: &Bit
         index::number(&mut loose, chunk.length.into());
         loose.extend(chunk.id.0);
     }
-    pack_bundle(Pack::default(), asset).number(wanted.index).number(wanted.limit).bytes(&files.0).bytes(&here.0).bytes(&loose).0
+    pack_bundle(Pack::default(), asset)
+        .number(wanted.index)
+        .text(&wanted.index_sha256.to_string())
+        .number(wanted.limit)
+        .bytes(&files.0)
+        .bytes(&here.0)
+        .bytes(&loose)
+        .0
 }
 
 pub fn chunks(payload: &[u8]) -> Result<(BundleRef, Chunked, Bits, Bits), Lie> {
     let mut p = Unpack(payload);
-    let (asset, index, limit) = (bundle(&mut p)?, size(&mut p)?, p.number()?);
+    let (asset, index) = (bundle(&mut p)?, size(&mut p)?);
+    let index_sha256 = p.text(64)?.parse().map_err(|_| Lie("a digest is none"))?;
+    let limit = p.number()?;
     let (files, here) = (Bits(p.bytes(Bits::MAX)?.to_vec()), Bits(p.bytes(Bits::MAX)?.to_vec()));
     let mut fields = Fields(p.bytes(LOOSE_MAX)?);
     p.end()?;
@@ -51,7 +60,7 @@ pub fn chunks(payload: &[u8]) -> Result<(BundleRef, Chunked, Bits, Bits), Lie> {
         file = fields.step(file, 2 * FILES_MAX - 1).map_err(|e| Lie(e.0))?;
         loose.push(Loose { file, length: fields.within(CHUNK_MAX).map_err(|e| Lie(e.0))?, id: Id(fields.bytes().map_err(|e| Lie(e.0))?) });
     }
-    Ok((asset, Chunked { index, limit, loose }, files, here))
+    Ok((asset, Chunked { index, index_sha256, limit, loose }, files, here))
 }
 
 /// A file that a patch makes: its index in the manifest, its size, and how many bytes of the patch were used so far.

@@ -11,6 +11,7 @@ use super::intake::{self, Answers};
 use super::patch_words;
 use super::words::{self, Kind};
 use crate::error::{Code, Error, Result};
+use crate::release::Digest;
 use crate::release::bundle::Head;
 use crate::release::chunks::Id;
 use crate::release::manifest::SignedStep;
@@ -52,7 +53,7 @@ fn what_is_said_is_understood() {
     assert!(wanted.has(70) && !wanted.has(69) && !wanted.has(7000));
     assert_eq!(patch_words::patch(&patch_words::pack_patch(&bundle, &wanted, &here)).unwrap(), (bundle.clone(), wanted, here));
     let loose: Vec<Loose> = (0..300u32).map(|n| Loose { file: n / 7 * 3, length: n + 4000, id: Id([n as u8; 6]) }).collect();
-    let (order, files, here) = (Chunked { index: 8, limit: u64::MAX, loose }, Bits(vec![4]), Bits(vec![]));
+    let (order, files, here) = (Chunked { index: 8, index_sha256: Digest::of(b"index"), limit: u64::MAX, loose }, Bits(vec![4]), Bits(vec![]));
     let packed = patch_words::pack_chunks(&bundle, &order, &files, &here);
     assert_eq!(patch_words::chunks(&packed).unwrap(), (bundle.clone(), order.clone(), files.clone(), here.clone()));
     assert!(patch_words::chunks(&packed[..packed.len() - 1]).is_err());

@@ -11,7 +11,7 @@ use super::similar::Anchors;
 use super::squeeze;
 use super::tree::Entry;
 use crate::error::{Doing, Result};
-use crate::release::chunks::{self, Chunk, Id, OTHER, SUFFIX, UNIT, WINDOW_LOG};
+use crate::release::chunks::{self, CHUNKS_MAX, Chunk, Id, OTHER, SUFFIX, UNIT, WINDOW_LOG};
 use crate::release::frames::Unpacker;
 use crate::release::manifest::Chunks;
 use crate::release::patch::Stretch;
@@ -43,11 +43,18 @@ pub fn write(new: &Manifest, entries: &[Entry], dir: &Path) -> Result<Option<Chu
         // what not every device has, or a person may edit, is nothing to build on
         contents.push(Content { file: i as u32, common: file.arch.is_none() && !file.config, bytes });
     }
-    let (index, frames) = make(&contents).doing(|| "making chunks".into())?;
+    let making = || "making chunks".to_owned();
+    let (list, frames) = make(&contents).doing(making)?;
+    if list.len() > CHUNKS_MAX {
+        return Ok(None);
+    }
+    let index = chunks::write_index(&list, |plain| squeeze::frame(plain, b"")).doing(making)?;
+    // the door of the devices
+    chunks::read_index(&mut &index[..]).doing(making)?;
     let name = format!("{}-{}{SUFFIX}", new.product.as_deref().unwrap_or_default(), new.version);
     let bytes = [&index[..], &frames].concat();
     place::put(&dir.join(&name), &bytes)?;
-    Ok(Some(Chunks { name, size: bytes.len() as u64, index: index.len() as u64, sha256: Digest::of(&bytes) }))
+    Ok(Some(Chunks { name, size: bytes.len() as u64, index: index.len() as u64, index_sha256: Digest::of(&index), sha256: Digest::of(&bytes) }))
 }
 
 /// Bytes of the chunks in this folder that a device on an earlier release fetches, if that release's contents are there to tell.
@@ -65,7 +72,11 @@ pub fn bytes(new: &Manifest, dir: &Path, old: &Earlier) -> Result<Option<u64>> {
     for (n, (file, content)) in before.all.iter().enumerate() {
         if gone.remove(&old.manifest.files[*file as usize].sha256) {
             let file = (new.files.len() + n) as u32;
-            chunks::each(&content[..], |chunk| loose.push(Loose { file, length: chunk.len() as u32, id: Id::of(chunk) })).doing(reading)?;
+            let tell = |chunk: &[u8]| {
+                loose.push(Loose { file, length: chunk.len() as u32, id: Id::of(chunk) });
+                true
+            };
+            chunks::each(&content[..], tell).doing(reading)?;
         }
     }
     let (mut wanted, mut here, missing) = (Bits::default(), Bits::default(), new.beyond(&old.manifest));
@@ -82,8 +93,8 @@ struct Content {
     bytes: Vec<u8>,
 }
 
-/// The index, and the frames. They are the same whatever the number of processors.
-fn make(contents: &[Content]) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+/// The chunks, and their frames. They are the same whatever the number of processors.
+fn make(contents: &[Content]) -> std::io::Result<(Vec<Chunk>, Vec<u8>)> {
     let anchors = Anchors::of(contents.iter().map(|c| if c.common { &c.bytes[..] } else { &[] }).collect());
     let next = Mutex::new((0..contents.len()).rev().collect::<Vec<_>>());
     let done = Mutex::new(BTreeMap::new());
@@ -104,7 +115,7 @@ fn make(contents: &[Content]) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
             frames.extend(frame);
         }
     }
-    Ok((chunks::write_index(&index, |plain| squeeze::frame(plain, b""))?, frames))
+    Ok((index, frames))
 }
 
 /// One content, chunk by chunk.
@@ -125,7 +136,7 @@ fn one(contents: &[Content], i: usize, anchors: &Anchors) -> std::io::Result<Vec
             other
         });
         let before = [other, own].concat();
-        let frame = squeeze::chunk(plain, &before)?;
+        let frame = if plain.is_empty() { Vec::new() } else { squeeze::chunk(plain, &before)? };
         chunk.packed = frame.len() as u32;
         // what a device could not undo must not be published
         let same = unpacker.unpack(&frame, &before, plain.len()).is_ok_and(|out| out == plain);

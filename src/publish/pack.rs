@@ -81,8 +81,9 @@ pub fn pack(recipe: &Path, overrides: &Overrides, before: &Before, out: Option<&
         Ok(written)
     });
     let (assets, manifest) = written.inspect_err(|_| drop(std::fs::remove_dir_all(&temp)))?;
-    let reach = |e: &Earlier| Ok(Reach::of(&manifest, &assets, &e.manifest, chunks::bytes(&manifest, &out, e)?));
-    let reaches = earlier.iter().map(reach).collect::<Result<_>>()?;
+    // an earlier release that cannot be read tells less, and the new one is there already
+    let reach = |e: &Earlier| Reach::of(&manifest, &assets, &e.manifest, chunks::bytes(&manifest, &out, e).unwrap_or_default());
+    let reaches = earlier.iter().map(reach).collect();
     Ok(Packed {
         dir: out,
         product: recipe.product,

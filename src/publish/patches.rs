@@ -1,7 +1,7 @@
 //! The patches of a release: one for each earlier release that is worth it, and one for the manifest itself.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::earlier::Earlier;
 use super::pack::Asset;
@@ -12,7 +12,7 @@ use crate::error::{Doing, Result};
 use crate::quantity;
 use crate::release::manifest::Patch;
 use crate::release::route::{self, Way};
-use crate::release::{Digest, Manifest, patch};
+use crate::release::{Digest, Manifest, manifest, patch};
 
 /// A patch has to be smaller than this part of what the blocks cost, in hundredths: it is one more asset to keep, and of no use to a
 /// device whose files differ.
@@ -45,18 +45,41 @@ pub fn contents(new: &Manifest, entries: &[Entry], earlier: &[Earlier], dir: &Pa
 /// # Errors
 /// The folder cannot be read or changed.
 pub fn forget_manifests(release: &Release) -> Result<Option<String>> {
-    let folder = release.manifest.parent().unwrap_or(Path::new(""));
-    let removing = || format!("removing patches of the manifest from {}", folder.display());
-    let mut removed = 0;
-    for item in std::fs::read_dir(folder).doing(removing)? {
-        let path = item.doing(removing)?.path();
-        if path.to_string_lossy().ends_with(patch::MANIFEST_SUFFIX) {
-            std::fs::remove_file(&path).doing(removing)?;
-            removed += 1;
+    let patches = of_manifests(release)?;
+    for path in &patches {
+        std::fs::remove_file(path).doing(|| format!("removing {}", path.display()))?;
+    }
+    let told = || format!("{} of an earlier state of the manifest removed: devices fetch the new one whole", quantity::count(patches.len(), "patch file"));
+    Ok((!patches.is_empty()).then(told))
+}
+
+/// Puts the signatures behind the patches of the manifest, which saves devices a request.
+///
+/// # Errors
+/// The folder cannot be read or changed.
+pub fn sign_manifests(release: &Release, signatures: &[u8]) -> Result<()> {
+    for path in of_manifests(release)? {
+        let bytes = place::small(&path, manifest::SIZE_MAX)?.unwrap_or_default();
+        // what is no patch is left to whoever put it there
+        if let Some(signed) = patch::with_signatures(&bytes, signatures) {
+            place::put(&path, &signed)?;
         }
     }
-    Ok((removed > 0)
-        .then(|| format!("{} of an earlier state of the manifest removed: devices fetch the new one whole", quantity::count(removed, "patch file"))))
+    Ok(())
+}
+
+/// The patches of the manifest that lie beside it.
+fn of_manifests(release: &Release) -> Result<Vec<PathBuf>> {
+    let folder = release.manifest.parent().unwrap_or(Path::new(""));
+    let reading = || format!("reading the folder {}", folder.display());
+    let mut found = Vec::new();
+    for item in std::fs::read_dir(folder).doing(reading)? {
+        let path = item.doing(reading)?.path();
+        if path.to_string_lossy().ends_with(patch::MANIFEST_SUFFIX) {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Looks at the patches and chunks that a manifest names: a file that is there must be the one that is meant. What is wrong with them.

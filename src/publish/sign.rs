@@ -111,6 +111,7 @@ pub fn sign(target: &Path, wanted: &Wanted) -> Result<Signed> {
         notes.extend(patches::forget_manifests(&release)?);
     }
     place::put(&release.signature, others.text.as_bytes())?;
+    patches::sign_manifests(&release, others.text.as_bytes())?;
     Ok(Signed {
         manifest: release.manifest,
         version: manifest.version,

@@ -36,13 +36,15 @@ pub const OWN_MAX: usize = 256 << 10;
 pub const OTHER: usize = 128 << 10;
 /// Where such a stretch may begin: at multiples of this.
 pub const UNIT: u64 = 8 << 10;
+/// Most bytes of the index.
+pub const INDEX_MAX: u64 = (index::INDEX_MAX + index::HEAD) as u64;
 /// Window of every frame, as a power of two: a chunk and what is before it.
 pub const WINDOW_LOG: u32 = 19;
 const _: () = assert!(OTHER + OWN_MAX + CHUNK_MAX <= 1 << WINDOW_LOG);
 /// Most bytes of a compressed chunk: what does not compress grows a little.
 const PACKED_MAX: usize = CHUNK_MAX + (4 << 10);
-/// Most chunks of a release.
-const CHUNKS_MAX: usize = 8 * FILES_MAX;
+/// Most chunks of a release: about 4 GB of contents.
+pub const CHUNKS_MAX: usize = 500_000;
 /// What kind of index it has.
 const KIND: &[u8; 6] = b"pikit2";
 
@@ -95,11 +97,11 @@ pub fn end(bytes: &[u8]) -> usize {
     most
 }
 
-/// Tells each chunk of a content.
+/// Tells each chunk of a content, until that answers that no more is wanted.
 ///
 /// # Errors
 /// Reading.
-pub fn each(mut content: impl Read, mut tell: impl FnMut(&[u8])) -> io::Result<()> {
+pub fn each(mut content: impl Read, mut tell: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
     let mut held = Vec::with_capacity(2 * CHUNK_MAX);
     loop {
         (&mut content).take((2 * CHUNK_MAX - held.len()) as u64).read_to_end(&mut held)?;
@@ -110,7 +112,9 @@ pub fn each(mut content: impl Read, mut tell: impl FnMut(&[u8])) -> io::Result<(
         let last = held.len() < 2 * CHUNK_MAX;
         while at < held.len() && (last || held.len() - at >= CHUNK_MAX) {
             let length = end(&held[at..]);
-            tell(&held[at..at + length]);
+            if !tell(&held[at..at + length]) {
+                return Ok(());
+            }
             at += length;
         }
         held.drain(..at);
@@ -184,6 +188,12 @@ fn chunks(mut fields: Fields) -> Result<Vec<Chunk>, Broken> {
         if several {
             chunks[i].id = Some(Id(fields.bytes()?));
         }
+        // a content of many small chunks would cost more than it brings, and one of none has no end
+        let last = chunks.get(i + 1).is_none_or(|next| next.file != chunks[i].file);
+        let Chunk { plain, packed, .. } = chunks[i];
+        if (!last && (plain as usize) < CHUNK_MIN) || (several && plain == 0) || (plain == 0) != (packed == 0) {
+            return Err(Broken("it has a chunk that is too small"));
+        }
         let units = (chunks[i].at / UNIT) as i64;
         if let Some(against) = &mut chunks[i].against {
             let away = ((away[i] >> 1) as i64) ^ -((away[i] & 1) as i64);
@@ -213,7 +223,11 @@ mod tests {
 
     fn cut(content: &[u8]) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        each(content, |chunk| all.push(chunk.to_vec())).unwrap();
+        each(content, |chunk| {
+            all.push(chunk.to_vec());
+            true
+        })
+        .unwrap();
         all
     }
 
@@ -278,11 +292,16 @@ mod tests {
             let bytes = index::write(KIND, bytes, frame).unwrap();
             read_index(&mut &bytes[..]).unwrap_err().to_string()
         };
-        let table: [(&[u8], &str); 9] = [
+        let table: [(&[u8], &str); 13] = [
             (&[], "cut off"),
             (&[1, 0, 0], "cut off"),
             (&[1, 0, 0, 9], "cut off"),
             (&[1, 0, 0, 9, 9, 9], "behind its end"),
+            // a small one that is not the last, an empty one beside another, one without a frame, a frame of nothing
+            (&[2, 0, 0, 0, 0, 9, 9, 9, 9, 1, 1, 1, 1, 1, 1], "too small"),
+            (&[2, 0, 0, 0, 0, 0x80, 0x10, 0, 9, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], "too small"),
+            (&[1, 0, 0, 9, 0], "too small"),
+            (&[1, 0, 0, 0, 9], "too small"),
             (&[1, 0, 0, 0xff, 0xff, 0x7f, 9], "too large"),
             (&[1, 0, 0, 9, 0xff, 0xff, 0x7f], "too large"),
             (&[1, 3, 4, 0, 9, 9], "before the first"),

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::frames::Unpacker;
 
 /// Most bytes of an index, as it is written and compressed.
-const INDEX_MAX: usize = 8 << 20;
+pub const INDEX_MAX: usize = 8 << 20;
 /// Magic number of a skippable frame.
 const SKIPPABLE: u32 = 0x184D_2A50;
 /// Bytes before the compressed list: magic number and length of the frame, what kind of list it is, and its length.

@@ -61,8 +61,17 @@ pub struct Chunks {
     pub size: u64,
     /// Bytes of its index, with which it begins.
     pub index: u64,
+    /// Digest of the index: what is built on what is said there, and nobody else says it.
+    pub index_sha256: Digest,
     /// Digest of its bytes.
     pub sha256: Digest,
+}
+
+impl Chunks {
+    /// Whether there can be such a file.
+    pub fn is_possible(&self) -> bool {
+        (1..=self.size).contains(&self.index) && self.size <= 1 << 50
+    }
 }
 
 /// One gzip member of the payload: whole tar entries of one or several files.

@@ -40,6 +40,31 @@ pub fn manifest_name(product: &str, from: &semver::Version) -> String {
     format!("{product}-{from}{MANIFEST_SUFFIX}")
 }
 
+/// Magic number of the frame, skipped by others, in which signatures stand behind a patch of the manifest: with them a device has all that
+/// it judges a release by.
+const SIGNATURES: u32 = 0x184D_2A51;
+
+/// The signatures behind a patch of the manifest, if there are any.
+pub fn signatures(asset: &[u8]) -> Option<&[u8]> {
+    let (head, text) = asset.get(end(asset)?..)?.split_first_chunk::<8>()?;
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    (word(0) == SIGNATURES && word(4) as usize == text.len()).then_some(text)
+}
+
+/// A patch of the manifest with these signatures behind it, and no others. None: it is no patch.
+pub fn with_signatures(asset: &[u8], text: &[u8]) -> Option<Vec<u8>> {
+    let frame = [SIGNATURES.to_le_bytes(), u32::try_from(text.len()).ok()?.to_le_bytes()];
+    Some([asset.get(..end(asset)?)?, &frame.concat(), text].concat())
+}
+
+/// Where the last frame of a patch ends.
+fn end(asset: &[u8]) -> Option<usize> {
+    let mut rest = asset;
+    let pieces = read_index(&mut rest).ok()?;
+    let packed = pieces.iter().try_fold(0usize, |sum, p| sum.checked_add(p.packed as usize))?;
+    (asset.len() - rest.len()).checked_add(packed)
+}
+
 /// A stretch of a file of the earlier release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {

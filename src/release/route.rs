@@ -61,7 +61,8 @@ pub fn ways<'m>(manifest: &'m Manifest, missing: &BTreeSet<Digest>, from: Option
     ways.sort_by_key(|way| way.bytes(None));
     if let (Some(chunks), Some(at)) = (&bundle.chunks, ways.iter().position(|w| matches!(w, Way::Runs(_))).filter(|_| from.is_some())) {
         // for less than an index and a request blocks need not be avoided
-        ways[at].bytes(None).filter(|most| *most > 2 * chunks.index + GAP).into_iter().for_each(|most| ways.insert(at, Way::Chunks(chunks, most)));
+        let worth = |most: &u64| *most > chunks.index.saturating_mul(2).saturating_add(GAP) && chunks.is_possible();
+        ways[at].bytes(None).filter(worth).into_iter().for_each(|most| ways.insert(at, Way::Chunks(chunks, most)));
     }
     ways.push(Way::Whole);
     ways
@@ -183,13 +184,19 @@ mod tests {
         assert_eq!(kinds(&release(&[9, 9], &patch(50)), Some(&from)), ["runs", "patch", "whole"]);
         assert_eq!(kinds(&release(&[9, 9], &patch(5)), Some(&other)), ["runs", "whole"]);
         // chunks stand before the blocks, whatever a patch costs, if the blocks are worth an index, and if there is something to start from
-        let more = |patch, index| patch_and(patch, &format!(r#","chunks":{{"name":"c","size":90000,"index":{index},"sha256":"{digest}"}}"#));
+        let more = |patch, index: u64| {
+            patch_and(patch, &format!(r#","chunks":{{"name":"c","size":90000,"index":{index},"index_sha256":"{digest}","sha256":"{digest}"}}"#))
+        };
         let large = [GAP, GAP + 200];
         assert_eq!(kinds(&release(&large, &more(5, 99)), Some(&from)), ["patch", "chunks", "runs", "whole"]);
         assert_eq!(kinds(&release(&large, &more(90_000, 99)), Some(&from)), ["chunks", "runs", "patch", "whole"]);
         assert_eq!(kinds(&release(&large, &more(5, 99)), Some(&other)), ["chunks", "runs", "whole"]);
         assert_eq!(kinds(&release(&large, &more(5, 100)), Some(&other)), ["runs", "whole"]);
         assert_eq!(kinds(&release(&large, &more(5, 99)), None), ["runs", "whole"]);
+        // a size that cannot be is passed over, as if there were none
+        for index in [0, 90_001, u64::MAX] {
+            assert_eq!(kinds(&release(&large, &more(5, index)), Some(&other)), ["runs", "whole"]);
+        }
         assert_eq!(ways(&release(&large, &more(5, 99)), &missing, Some(&other))[0].bytes(None), Some(GAP + 200));
         // blocks that leave a hole, or do not end where the payload does, tell nothing
         let mut holes = release(&[9, 9], &patch(5));

@@ -11,12 +11,15 @@ use super::patched::{Bits, Made};
 use super::unpack::Counting;
 use super::{BundleRef, Network, Span, read_error};
 use crate::error::{Error, Result};
+use crate::release::Digest;
 use crate::release::chunks::{self, Chunk, Id, OWN_MAX, WINDOW_LOG};
 use crate::release::frames::Unpacker;
 use crate::release::patch::Stretch;
 
 /// Bytes that one more part costs in question and answer; gaps that are smaller are fetched along.
 const PART: u64 = 150;
+/// Bytes that are handed on together.
+const TOLD: usize = 56 << 10;
 /// Most parts of one request: Apache refuses more than 200, and the head of a question may have 8 KB.
 const PARTS_MAX: usize = 160;
 
@@ -25,6 +28,8 @@ const PARTS_MAX: usize = 160;
 pub struct Chunked {
     /// Bytes of the index, with which the asset begins.
     pub index: u64,
+    /// Its digest.
+    pub index_sha256: Digest,
     /// Bytes that another way costs.
     pub limit: u64,
     /// Chunks of the earlier release's files that are not in this one, one after the other from each file's start.
@@ -63,8 +68,16 @@ pub fn make(from: &dyn Network, asset: &BundleRef, order: &Chunked, wanted: &Bit
         _ => read_error(e, || "reading chunks".into()),
     };
     let whole = asset.size.unwrap_or_default();
-    let mut index = from.open(asset, Span::Run { before_end: whole, length: order.index })?.reader.take(order.index);
-    let chunks = chunks::read_index(&mut index).map_err(broken)?;
+    let body = from.open(asset, Span::Run { before_end: whole, length: order.index })?;
+    if !body.cut {
+        return Err(Error::source_failed("the server hands out no parts of files"));
+    }
+    let mut index = Vec::new();
+    body.reader.take(order.index.min(chunks::INDEX_MAX)).read_to_end(&mut index).map_err(broken)?;
+    if Digest::of(&index) != order.index_sha256 {
+        return Err(Error::verification("the index of the chunks is not the one that the manifest means"));
+    }
+    let chunks = chunks::read_index(&mut &index[..]).map_err(broken)?;
     drop(index);
     let how = decide(&chunks, wanted, here, &order.loose);
     let parts = join(needed(&chunks, &how, order.index), PARTS_MAX);
@@ -74,12 +87,12 @@ pub fn make(from: &dyn Network, asset: &BundleRef, order: &Chunked, wanted: &Bit
     }
     to.expect(cost)?;
     let used = Rc::new(Cell::new(order.index));
-    let body = if parts.is_empty() { None } else { Some(from.parts(asset, parts.clone())?.reader) };
+    let body = if parts.is_empty() { None } else { Some(from.parts(asset, parts.clone(), order.limit - cost)?.reader) };
     let reader = body.unwrap_or_else(|| Box::new(io::empty()));
     let mut fetched =
         Fetched { at: parts.first().map_or(0, |p| p.start), parts: parts.into(), reader: BufReader::new(Counting { inner: reader, count: used.clone() }) };
     let mut unpacker = Unpacker::with_window(WINDOW_LOG);
-    let (mut own, mut frame) = (Vec::new(), Vec::new());
+    let (mut own, mut told, mut frame) = (Vec::new(), 0, Vec::new());
     let mut place = order.index;
     for (i, chunk) in chunks.iter().enumerate() {
         let start = place;
@@ -91,9 +104,20 @@ pub fn make(from: &dyn Network, asset: &BundleRef, order: &Chunked, wanted: &Bit
             let size = chunks[i..].iter().take_while(|c| c.file == chunk.file).map(|c| u64::from(c.plain)).sum();
             to.file(chunk.file, size, used.get())?;
             own.clear();
+            told = 0;
         }
-        if own.len() > 2 * OWN_MAX {
+        if chunk.plain == 0 {
+            continue;
+        }
+        // not chunk by chunk, which costs more than it carries; but between two questions something must be told
+        let asks = matches!(how[i], How::Here(_)) || chunk.against.is_some();
+        if own.len() > told && (asks || own.len() - told >= TOLD) {
+            to.bytes(&own[told..], used.get())?;
+            told = own.len();
+        }
+        if own.len() > 2 * OWN_MAX && told == own.len() {
             own.drain(..own.len() - OWN_MAX);
+            told = own.len();
         }
         let before = own.len();
         if let How::Here(stretch) = how[i] {
@@ -113,7 +137,10 @@ pub fn make(from: &dyn Network, asset: &BundleRef, order: &Chunked, wanted: &Bit
         if own.len() - before != chunk.plain as usize {
             return Err(Error::verification("what a chunk is made of has another length than its index says"));
         }
-        to.bytes(&own[before..], used.get())?;
+        if chunks.get(i + 1).is_none_or(|next| next.file != chunk.file) {
+            to.bytes(&own[told..], used.get())?;
+            told = own.len();
+        }
     }
     Ok(used.get())
 }
@@ -201,7 +228,8 @@ impl<R: Read> Fetched<R> {
     fn read(&mut self, start: u64, length: u32, into: &mut Vec<u8>) -> io::Result<()> {
         while let Some(part) = self.parts.front() {
             let to = start.min(part.end);
-            io::copy(&mut (&mut self.reader).take(to - self.at), &mut io::sink())?;
+            let before = to.checked_sub(self.at).ok_or(io::ErrorKind::InvalidData)?;
+            io::copy(&mut (&mut self.reader).take(before), &mut io::sink())?;
             self.at = to;
             if start < part.end {
                 break;

@@ -1,5 +1,6 @@
 //! Doors for `fuzz/`: what is private here, in plain types, and a download over a line that it makes up.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::access::Access;
 use super::address::Address;
 use super::http::Http;
 use super::resume::{self, Ask, Place};
-use super::{Body, Span, retry};
+use super::{Body, Span, parts, retry};
 use crate::device::settings::Download;
 use crate::error::{Error, Result};
 use crate::world::Clock;
@@ -65,6 +66,13 @@ impl<'a> Client<'a> {
     pub fn open(&self, at: &str, span: Span, size: Option<u64>) -> Result<Body<'_>> {
         let at = Address::parse(at).map_err(Error::usage)?;
         resume::open(&self.0, at, span, size)
+    }
+    /// Opens several parts of a file, as chunks are.
+    ///
+    /// # Errors
+    /// The address.
+    pub fn parts(&self, at: &str, parts: Vec<Range<u64>>, size: Option<u64>) -> Result<Body<'_>> {
+        Ok(parts::open(&self.0, Address::parse(at).map_err(Error::usage)?, size, parts, 100))
     }
     /// Reads a small file whole.
     ///

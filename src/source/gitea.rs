@@ -19,7 +19,10 @@ use super::listed::{Asset, Kept, Release, Seen};
 use super::url::{SIGNATURE_MAX, Tag, address, remote, step_from};
 use super::{Body, BundleRef, Memory, Network, Offer, Source, Span, Tally, Unpacked, Wanted, parts, patched, steps, unpack};
 use crate::error::{Code, Error, Result};
-use crate::release::{Manifest, manifest};
+use crate::release::{Manifest, manifest, patch};
+
+/// A manifest, and its signatures if they came with it.
+type Signed = (String, Option<String>);
 
 /// Releases on one page of the list, and pages that are read.
 const PAGE: usize = 50;
@@ -120,23 +123,29 @@ impl<'a> Gitea<'a> {
             }
         };
         let patched = if whole { None } else { self.patched(release, asset, known, get) };
-        let (manifest, patched) = match patched {
-            Some(manifest) => (manifest, true),
-            None => (text(get(asset, manifest::SIZE_MAX)?)?, false),
+        let (manifest, signed, patched) = match patched {
+            Some((manifest, signed)) => (manifest, signed, true),
+            None => (text(get(asset, manifest::SIZE_MAX)?)?, None, false),
         };
-        let signature = release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?;
+        let signature = match signed {
+            Some(signature) => Some(signature),
+            None => release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?,
+        };
         Ok(Kept { key, manifest, signature, patched })
     }
 
-    /// The manifest, made out of one that is remembered. Whatever is wrong with that, the manifest itself is there, too.
-    fn patched(&self, release: &Release, whole: &Asset, known: &[Kept], get: impl Fn(&Asset, u64) -> Result<Vec<u8>, Passed>) -> Option<String> {
+    /// The manifest, made out of one that is remembered, with the signatures that come along. Whatever is wrong with that, the manifest and
+    /// its signatures are there by themselves, too.
+    fn patched(&self, release: &Release, whole: &Asset, known: &[Kept], get: impl Fn(&Asset, u64) -> Result<Vec<u8>, Passed>) -> Option<Signed> {
         let patch = |kept: &'_ Kept| release.asset(&step_from(&self.taste.product, &kept.manifest)?).map(|asset| (asset.clone(), kept.manifest.clone()));
         let (asset, earlier) = known.iter().filter_map(patch).min_by_key(|(asset, _)| asset.size)?;
         if asset.size >= whole.size {
             return None;
         }
         let patch = get(&asset, asset.size?).ok()?;
-        String::from_utf8(patched::single(&patch, earlier.as_bytes(), manifest::SIZE_MAX).ok()?).ok()
+        let text = String::from_utf8(patched::single(&patch, earlier.as_bytes(), manifest::SIZE_MAX).ok()?).ok()?;
+        let signatures = patch::signatures(&patch).filter(|s| s.len() as u64 <= SIGNATURE_MAX);
+        Some((text, signatures.and_then(|s| String::from_utf8(s.to_vec()).ok())))
     }
 
     /// Reads a release's manifest and shows it. One that was made out of another and is not believed is fetched whole.
@@ -331,8 +340,8 @@ impl Network for Gitea<'_> {
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>> {
         remote(&self.http, asset, span)
     }
-    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>) -> Result<Body<'_>> {
-        Ok(parts::open(&self.http, address(asset)?, asset.size, parts))
+    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>, spare: u64) -> Result<Body<'_>> {
+        Ok(parts::open(&self.http, address(asset)?, asset.size, parts, spare))
     }
 }
 

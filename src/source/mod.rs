@@ -230,11 +230,11 @@ pub trait Network: Source {
     /// # Errors
     /// As for [`Source::find`].
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>>;
-    /// Opens several parts of an asset, as one stream.
+    /// Opens several parts of an asset, as one stream; at most `spare` bytes come beside them.
     ///
     /// # Errors
     /// The address. What else goes wrong is told by the first read.
-    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>) -> Result<Body<'_>>;
+    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>, spare: u64) -> Result<Body<'_>>;
 }
 
 /// Opens the source that the config names, in this very process. Reads its token and CA files; asks nobody yet.

@@ -21,10 +21,11 @@ const LINES_MAX: usize = 32;
 /// Bytes of one read between two parts.
 const SOME: usize = 2 << 10;
 
-/// Opens these parts of a file, in their order, which is ascending. Nothing is asked before the first read.
-pub fn open<'s>(http: &'s Http<'_>, at: Address, size: Option<u64>, parts: Vec<Range<u64>>) -> Body<'s> {
+/// Opens these parts of a file, in their order, which is ascending. Nothing is asked before the first read. So many bytes beside them may
+/// come, as a server hands out what lies between two parts.
+pub fn open<'s>(http: &'s Http<'_>, at: Address, size: Option<u64>, parts: Vec<Range<u64>>, spare: u64) -> Body<'s> {
     let start = parts.first().map_or(0, |p| p.start);
-    let reader = Persistent::new(http, at, Parts { left: parts.into(), size, validator: None, line: None });
+    let reader = Persistent::new(http, at, Parts { left: parts.into(), size, spare, validator: None, line: None });
     Body { reader: Box::new(reader), start, total: size, validator: None, cut: true }
 }
 
@@ -33,6 +34,8 @@ struct Parts<'a> {
     /// What is left of them.
     left: VecDeque<Range<u64>>,
     size: Option<u64>,
+    /// Bytes that may still come beside them.
+    spare: u64,
     /// Of which state of the file the first came.
     validator: Option<String>,
     line: Option<Line<'a>>,
@@ -59,10 +62,10 @@ impl<'a> Stream<'a> for Parts<'a> {
             if line.here.is_empty() {
                 line.next_part(self.size)?;
             } else if line.here.start < part.start {
-                // a server may hand out what lies between two parts with them
                 let waste = &mut [0; SOME];
                 let most = (part.start - line.here.start).min(SOME as u64) as usize;
-                line.content(&mut waste[..most])?;
+                let n = line.content(&mut waste[..most])?;
+                self.spare = self.spare.checked_sub(n as u64).ok_or_else(nonsense)?;
             } else if line.here.start > part.start {
                 return Err(nonsense());
             } else {
@@ -129,7 +132,7 @@ fn place(range: &str, size: Option<u64>) -> Option<Range<u64>> {
         (Ok(total), Some(size)) => total == size,
         _ => true,
     };
-    (same && here.start < here.end).then_some(here)
+    (same && here.start < here.end && size.is_none_or(|size| here.end <= size)).then_some(here)
 }
 
 /// An answer, and where in the file it is.
@@ -182,7 +185,8 @@ impl Line<'_> {
                 self.here = here.ok_or_else(nonsense)?;
                 return Ok(());
             } else if let Some((_, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case(CONTENT_RANGE.as_str())) {
-                here = Some(place(value, size).ok_or_else(nonsense)?);
+                // one after the other: so they have an end
+                here = Some(place(value, size).filter(|here| here.start >= self.here.end).ok_or_else(nonsense)?);
             }
         }
         Err(nonsense())
@@ -241,6 +245,7 @@ mod tests {
             ("bytes 4-9/*", Some(10), Some(4..10)),
             ("bytes 4-9/10", None, Some(4..10)),
             ("bytes 4-9/11", Some(10), None),
+            ("bytes 4-10/*", Some(10), None),
             ("bytes 9-4/10", Some(10), None),
             ("bytes 0-18446744073709551615/3", None, None),
             ("4-9/10", Some(10), None),

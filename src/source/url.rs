@@ -168,8 +168,8 @@ impl Network for Static<'_> {
     fn open(&self, asset: &BundleRef, span: Span) -> Result<Body<'_>> {
         remote(&self.http, asset, span)
     }
-    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>) -> Result<Body<'_>> {
-        Ok(parts::open(&self.http, address(asset)?, asset.size, parts))
+    fn parts(&self, asset: &BundleRef, parts: Vec<Range<u64>>, spare: u64) -> Result<Body<'_>> {
+        Ok(parts::open(&self.http, address(asset)?, asset.size, parts, spare))
     }
 }
 

@@ -1,10 +1,12 @@
 //! What chunks are put together from: files of the installed release, files of the new one that are here already, and those that were made
 //! just before.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
+use super::Trip;
 use super::fetch::{From, Missing};
-use super::patching::{Earlier, hand};
+use super::patching::{self, Earlier, hand};
 use crate::error::{Error, Result};
 use crate::release::chunks::{self, CHUNK_MIN, Id};
 use crate::release::manifest;
@@ -25,46 +27,75 @@ impl source::Earlier for Places<'_> {
     }
 }
 
-/// Makes what is missing with chunks, if they cost less than `limit` bytes. Returns the bytes that were read.
-///
-/// # Errors
-/// As [`crate::source::Source::chunks`].
-pub fn make(from: From, asset: &manifest::Chunks, limit: u64, earlier: &Earlier, missing: &Missing, to: &mut dyn Unpacked) -> Result<u64> {
-    let files = &from.manifest.files;
-    let mut places = Places { disk: earlier.disk, all: Vec::with_capacity(files.len()) };
-    let (mut wanted, mut here, mut seen) = (Bits::default(), Bits::default(), std::collections::BTreeSet::new());
-    for (i, file) in files.iter().enumerate() {
-        let needs = missing.get(&file.sha256);
-        places.all.push(match needs {
-            // each content is made once, as the file that comes first; there it lies as soon as it was made
-            Some(needs) => Some(needs[0].staged.clone()),
-            None => earlier.at_hand.place(&file.sha256).cloned(),
-        });
-        if needs.is_some() && seen.insert(file.sha256) {
-            wanted.set(i);
-        } else if needs.is_none() && places.all[i].is_some() {
-            here.set(i);
-        }
-    }
-    let loose = loose(from, earlier, &mut places);
-    let making = Making { files, wanted, here, earlier: &places };
-    from.source.chunks(&from.bundle.beside(&asset.name, asset.size), &Chunked { index: asset.index, limit, loose }, &making, to)
+/// What chunks are put together from here.
+pub struct Ready<'d> {
+    places: Places<'d>,
+    wanted: Bits,
+    here: Bits,
+    loose: Vec<Loose>,
 }
 
-/// Cuts what only the installed release has. What cannot be read is fetched.
-fn loose(from: From, earlier: &Earlier, places: &mut Places) -> Vec<Loose> {
-    let mut found = Vec::new();
-    let mut gone = earlier.manifest.beyond(from.manifest);
-    for (file, place) in earlier.contents() {
-        if file.size.is_some_and(|size| size < CHUNK_MIN as u64) || !gone.remove(&file.sha256) {
-            continue;
+impl<'d> Ready<'d> {
+    /// Looks at what is here, and cuts what only the installed release has. What cannot be read is fetched.
+    ///
+    /// # Errors
+    /// Somebody asked to stop.
+    pub fn look(trip: &mut Trip, from: From, earlier: &Earlier<'d>, missing: &Missing) -> Result<Self> {
+        let files = &from.manifest.files;
+        let private = patching::private(from.manifest);
+        let mut ready = Ready {
+            places: Places { disk: earlier.disk, all: Vec::with_capacity(files.len()) },
+            wanted: Bits::default(),
+            here: Bits::default(),
+            loose: Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        for (i, file) in files.iter().enumerate() {
+            let needs = missing.get(&file.sha256);
+            let place = match needs {
+                // each content is made once, as the file that comes first; there it lies as soon as it was made
+                Some(needs) => Some(needs[0].staged.clone()),
+                None => earlier.at_hand.place(&file.sha256).filter(|_| !private.contains(&file.sha256)).cloned(),
+            };
+            if needs.is_some() && seen.insert(file.sha256) {
+                ready.wanted.set(i);
+            } else if needs.is_none() && place.is_some() {
+                ready.here.set(i);
+            }
+            ready.places.all.push(place);
         }
-        let (number, begun) = (places.all.len() as u32, found.len());
-        let tell = |chunk: &[u8]| found.push(Loose { file: number, length: chunk.len() as u32, id: Id::of(chunk) });
-        match places.disk.open(place).and_then(|content| chunks::each(content, tell)) {
-            Ok(()) => places.all.push(Some(place.clone())),
-            Err(_) => found.truncate(begun),
+        let mut gone = earlier.manifest.beyond(from.manifest);
+        for (file, place) in earlier.contents() {
+            if file.size.is_none_or(|size| size >= CHUNK_MIN as u64) && gone.remove(&file.sha256) {
+                ready.cut(trip, place)?;
+            }
         }
+        Ok(ready)
     }
-    found
+
+    fn cut(&mut self, trip: &mut Trip, place: &Path) -> Result<()> {
+        let (number, begun) = (self.places.all.len() as u32, self.loose.len());
+        let Ok(content) = self.places.disk.open(place) else { return Ok(()) };
+        let mut stopped = None;
+        let cut = chunks::each(content, |chunk| {
+            self.loose.push(Loose { file: number, length: chunk.len() as u32, id: Id::of(chunk) });
+            trip.go_on().map_err(|e| stopped = Some(e)).is_ok()
+        });
+        match (stopped, cut) {
+            (Some(e), _) => return Err(e),
+            (None, Ok(())) => self.places.all.push(Some(place.to_owned())),
+            (None, Err(_)) => self.loose.truncate(begun),
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing with chunks, if they cost less than `limit` bytes. Returns the bytes that were read.
+    ///
+    /// # Errors
+    /// As [`crate::source::Source::chunks`].
+    pub fn make(self, from: From, asset: &manifest::Chunks, limit: u64, to: &mut dyn Unpacked) -> Result<u64> {
+        let order = Chunked { index: asset.index, index_sha256: asset.index_sha256, limit, loose: self.loose };
+        let making = Making { files: &from.manifest.files, wanted: self.wanted, here: self.here, earlier: &self.places };
+        from.source.chunks(&from.bundle.beside(&asset.name, asset.size), &order, &making, to)
+    }
 }

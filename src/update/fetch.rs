@@ -107,8 +107,8 @@ fn bring(trip: &mut Trip, from: From, missing: &mut Missing, earlier: Option<&Ea
                 in_chunks = false;
                 let Some(earlier) = earlier else { continue };
                 trip.phase(Phase::Downloading, format!("looking at the chunks of {}", from.source.name()));
-                let (part, needs) = (Part { done: 0, total: *most }, missing.clone());
-                let make = |to: &mut dyn Unpacked| chunking::make(from, chunks, *most, earlier, &needs, to);
+                let (part, ready) = (Part { done: 0, total: *most }, chunking::Ready::look(trip, from, earlier, missing)?);
+                let make = |to: &mut dyn Unpacked| ready.make(from, chunks, *most, to);
                 let Passed { result, .. } = pass(trip, from, listed, Some(part), missing, cost, make);
                 forgive(trip, result, &[Code::Verification, Code::Source], "chunks are of no use")?;
             }

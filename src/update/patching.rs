@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::at_hand::AtHand;
 use super::fetch::From;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::release::manifest::{File, Patch};
 use crate::release::patch::Stretch;
 use crate::release::{Digest, Manifest};
@@ -32,7 +32,8 @@ impl<'d> Earlier<'d> {
     /// The release of these bytes, and what of it is here.
     pub fn of(disk: &'d dyn Disk, manifest: Option<&[u8]>, at_hand: &'d AtHand) -> Option<Self> {
         let manifest = Manifest::parse(manifest?).ok()?;
-        let places = manifest.files.iter().map(|f| at_hand.place(&f.sha256).filter(|_| !f.config).cloned()).collect();
+        let private = private(&manifest);
+        let places = manifest.files.iter().map(|f| at_hand.place(&f.sha256).filter(|_| !private.contains(&f.sha256)).cloned()).collect();
         Some(Earlier { manifest, disk, at_hand, places })
     }
     /// Its files whose contents are here.
@@ -48,17 +49,23 @@ impl source::Earlier for Earlier<'_> {
     }
 }
 
+/// Contents that files have which a person may edit, and what else is the same: it may be found where such a file lies.
+pub fn private(manifest: &Manifest) -> BTreeSet<Digest> {
+    manifest.files.iter().filter(|f| f.config).map(|f| f.sha256).collect()
+}
+
 /// Hands over a stretch of a file, chunk by chunk.
 ///
 /// # Errors
 /// It cannot be read, or is shorter; whatever `to` says.
 pub fn hand(disk: &dyn Disk, place: &Path, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let reading = || format!("reading {}", place.display());
-    let mut content = disk.open(place).doing(reading)?;
-    content.seek(SeekFrom::Start(stretch.offset)).doing(reading)?;
+    // the same content can be fetched
+    let unread = |e| Error::source_failed(format!("reading {}", place.display())).because(e);
+    let mut content = disk.open(place).map_err(unread)?;
+    content.seek(SeekFrom::Start(stretch.offset)).map_err(unread)?;
     let (mut buffer, mut left) = ([0; CHUNK], stretch.length as usize);
     while left > 0 {
-        let n = content.read(&mut buffer[..left.min(CHUNK)]).doing(reading)?;
+        let n = content.read(&mut buffer[..left.min(CHUNK)]).map_err(unread)?;
         if n == 0 {
             return Err(Error::verification(format!("more is needed of {} than there is", place.display())));
         }

@@ -25,6 +25,8 @@ fn files(version: u32) -> Vec<(String, Vec<u8>)> {
         noise.insert(250_000, 7);
     }
     let mut all = vec![("web/app.js".into(), large(0)), ("web/app.legacy.js".into(), large(1)), ("web/data.bin".into(), noise)];
+    // a content that is there twice, and one of nothing
+    all.extend([("web/copy/app.js".into(), large(0)), ("web/empty".into(), Vec::new())]);
     all.extend((0..10).map(|n| (format!("web/s{n}.svg"), format!("<svg><!-- {n} {} --></svg>", if n < 2 { version } else { 0 }).into_bytes())));
     all
 }
@@ -126,27 +128,28 @@ fn whatever_the_server_makes_of_it_the_update_comes() {
     let changed = |from: usize, to: usize| Answer::file([&good[..from], &good[from..to].iter().map(|b| b ^ 0x55).collect::<Vec<u8>>(), &good[to..]].concat());
     let index = manifest(&maintainer)["bundle"]["chunks"]["index"].as_u64().unwrap() as usize;
     let file = || Answer::file(good.clone());
-    // what is asked of the asset, and whether blocks come in the end
-    let table: [(&str, Vec<Answer>, bool); 17] = [
-        ("each part", vec![file()], false),
-        ("what lies between, too", vec![file().fault(Fault::Parts(Parts::Joined))], false),
-        ("broken off", vec![file(), file().fault(Fault::Cut(20_000)), file()], false),
-        ("reset in the head of a part", vec![file(), file().fault(Fault::Reset(60)), file()], false),
-        ("chunked", vec![file().fault(Fault::Chunked)], false),
-        ("the first part only", vec![file().fault(Fault::Parts(Parts::First))], true),
-        ("one part fewer, then all", vec![file(), file().fault(Fault::Parts(Parts::Fewer)), file()], false),
-        ("no parts at all", vec![file().fault(Fault::NoRanges)], true),
-        ("backwards", vec![file().fault(Fault::Parts(Parts::Backwards))], true),
-        ("other parts", vec![file().fault(Fault::Parts(Parts::Moved))], true),
-        ("a head without end", vec![file().fault(Fault::Parts(Parts::Endless))], true),
-        ("missing", vec![Answer::status(404)], true),
-        ("a page", vec![Answer::page()], true),
-        ("noise", vec![Answer::file(noise(good.len(), 3))], true),
-        ("a damaged index", vec![changed(40, 41)], true),
-        ("damaged chunks", vec![changed(index, good.len())], true),
-        ("cut short", vec![Answer::file(good[..good.len() / 2].to_vec())], true),
+    // what comes of the asset, how often it is asked for, and whether blocks come in the end
+    let table: [(&str, Vec<Answer>, usize, bool); 18] = [
+        ("each part", vec![file()], 2, false),
+        ("what lies between, too", vec![file().fault(Fault::Parts(Parts::Joined))], 2, false),
+        ("broken off", vec![file(), file().fault(Fault::Cut(20_000)), file()], 3, false),
+        ("reset in the head of a part", vec![file(), file().fault(Fault::Reset(60)), file()], 3, false),
+        ("chunked", vec![file().fault(Fault::Chunked)], 2, false),
+        ("the first part only", vec![file().fault(Fault::Parts(Parts::First))], 2, true),
+        ("one part fewer, then all", vec![file(), file().fault(Fault::Parts(Parts::Fewer)), file()], 3, false),
+        ("no parts at all", vec![file().fault(Fault::NoRanges)], 1, true),
+        ("backwards", vec![file().fault(Fault::Parts(Parts::Backwards))], 2, true),
+        ("the same part for ever", vec![file().fault(Fault::Parts(Parts::Again))], 2, true),
+        ("other parts", vec![file().fault(Fault::Parts(Parts::Moved))], 2, true),
+        ("a head without end", vec![file().fault(Fault::Parts(Parts::Endless))], 2, true),
+        ("missing", vec![Answer::status(404)], 1, true),
+        ("a page", vec![Answer::page()], 1, true),
+        ("noise", vec![Answer::file(noise(good.len(), 3))], 1, true),
+        ("a damaged index", vec![changed(40, 41)], 1, true),
+        ("damaged chunks", vec![changed(index, good.len())], 2, true),
+        ("cut short", vec![Answer::file(good[..good.len() / 2].to_vec())], 1, true),
     ];
-    for (what, answers, blocks) in table {
+    for (what, answers, times, blocks) in table {
         let board = board(&maintainer, &liar, 0);
         liar.answers(&download(2, CHUNKS), answers);
         let result = apply(&board);
@@ -154,6 +157,7 @@ fn whatever_the_server_makes_of_it_the_update_comes() {
         is_newest(&board, what);
         let asked = names(&liar.take_requests());
         assert_eq!(asked.iter().any(|n| n.ends_with(".tar.gz")), blocks, "{what}: {asked:?}");
+        assert_eq!(asked.iter().filter(|n| *n == CHUNKS).count(), times, "{what}: {asked:?}");
         liar.remove(&download(2, CHUNKS));
     }
 }
@@ -181,6 +185,19 @@ fn what_somebody_changed_is_not_built_on() {
     board.write("srv/web/s5.svg", "here, too");
     assert_eq!(apply(&board)["outcome"], "confirmed");
     is_newest(&board, "drift");
+    let asked = names(&liar.take_requests());
+    assert!(asked.iter().filter(|n| *n == CHUNKS).count() == 2 && !asked.iter().any(|n| n.ends_with(".tar.gz")), "{asked:?}");
+}
+
+#[test]
+fn what_is_fetched_for_later_comes_in_chunks_too() {
+    let (maintainer, liar) = (Maintainer::new("later"), Liar::start());
+    let board = board(&maintainer, &liar, 1);
+    board.ok(&["apply", "--download-only", "-y"]);
+    let asked = names(&liar.take_requests());
+    assert!(asked.iter().filter(|n| *n == CHUNKS).count() == 2 && !asked.iter().any(|n| n.ends_with(".tar.gz")), "{asked:?}");
+    assert_eq!(apply(&board)["bytes_fetched"], 0);
+    is_newest(&board, "later");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub enum Parts {
     Moved,
     /// Without the last.
     Fewer,
+    /// The first, again and again.
+    Again,
     /// The first without an end of its head.
     Endless,
 }
@@ -39,6 +41,7 @@ pub fn answer(body: &[u8], mut set: Vec<Range<usize>>, how: Parts) -> (Vec<(Stri
         Parts::First => set.truncate(1),
         Parts::Backwards => set.reverse(),
         Parts::Fewer => drop(set.pop()),
+        Parts::Again => set = vec![set[0].clone(); 3000],
         Parts::Each | Parts::Moved | Parts::Endless => {}
     }
     if let [one] = &set[..] {

@@ -9,7 +9,7 @@ use crate::publish::key::Signer;
 use crate::publish::pack::{self, Asset, Packed};
 use crate::publish::place::{self, Release};
 use crate::publish::sign::{self, Wanted};
-use crate::publish::{Overrides, Recipe, bundle, earlier};
+use crate::publish::{Overrides, Recipe, bundle, earlier, patches};
 use crate::release::{Digest, Manifest, PublicKey, manifest, signature};
 
 /// What a release is, before it is packed.
@@ -95,6 +95,7 @@ impl Ready {
             (Some(there), Some(at)) => {
                 bundle::replace_head(&at, &bytes, Some(there))?;
                 place::put(&release.signature, there)?;
+                patches::sign_manifests(&release, there)?;
             }
             _ => {
                 let wanted = Wanted { signers, known: &[], expires: None, recall: false, force: false, comment: None, now: sign::now() };

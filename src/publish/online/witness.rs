@@ -89,7 +89,7 @@ fn several(network: &dyn Network, offer: &Offer) -> Option<String> {
     let chunks = offer.manifest.bundle.as_ref()?.chunks.as_ref()?;
     let asset = offer.bundle.beside(&chunks.name, chunks.size);
     let (first, last) = (0..1, chunks.size.checked_sub(1)?..chunks.size);
-    let came = network.parts(&asset, vec![first, last]).and_then(|mut body| {
+    let came = network.parts(&asset, vec![first, last], 0).and_then(|mut body| {
         let mut bytes = Vec::new();
         body.reader.read_to_end(&mut bytes).map_err(|e| read_error(e, || format!("fetching parts of {}", asset.at)))
     });
