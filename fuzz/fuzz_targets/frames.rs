@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use pikit_updater::release::chunks::{self, CHUNK_MAX, OTHER, OWN_MAX, UNIT};
 use pikit_updater::release::frames::Unpacker;
 use pikit_updater::release::index;
-use pikit_updater::release::patch::{self, PIECE_MAX, STRETCH_MAX};
+use pikit_updater::release::patch::{self, NEW, PIECE_MAX, STRETCH_MAX};
 
 const BLOCK_MAX: usize = 128 << 10;
 
@@ -37,6 +37,7 @@ fuzz_target!(|input: &[u8]| {
 fn the_patch(asset: &[u8]) {
     let Ok(pieces) = patch::read_index(&mut &asset[..]) else { return };
     for piece in &pieces {
+        assert!(piece.against.is_none_or(|a| a.file < NEW + piece.file));
         assert!(piece.plain as usize <= PIECE_MAX && piece.against.is_none_or(|a| a.length as usize <= STRETCH_MAX));
     }
     assert!(pieces.windows(2).all(|pair| pair[0].file <= pair[1].file));

@@ -128,7 +128,7 @@ fn one(contents: &[Content], i: usize, anchors: &Anchors) -> std::io::Result<Vec
         let id = (plain.len() < bytes.len()).then(|| Id::of(plain));
         let mut chunk = Chunk { file: *file, at: at as u64, against: None, plain: plain.len() as u32, packed: 0, id };
         let own = &bytes[at - chunk.own()..at];
-        let other = anchors.nearest_before(plain, i, OTHER).map_or(&[][..], |like| {
+        let other = anchors.nearest_among(plain, 0..i, OTHER).map_or(&[][..], |like| {
             let offset = like.offset - like.offset % UNIT as usize;
             let other = &contents[like.content].bytes[offset..];
             let other = &other[..other.len().min(OTHER)];

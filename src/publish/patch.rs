@@ -12,7 +12,7 @@ use super::squeeze;
 use super::tree::Entry;
 use crate::error::{Doing, Error, Result};
 use crate::release::frames::Unpacker;
-use crate::release::patch::{self, PIECE_MAX, Piece, Stretch};
+use crate::release::patch::{self, NEW, PIECE_MAX, Piece, STRETCH_MAX, Stretch};
 use crate::release::{Digest, Manifest, bundle};
 
 /// Something to be made: its index in the new list, and its content.
@@ -21,6 +21,8 @@ pub struct Target {
     pub file: u32,
     /// What earlier contents may be compared with, whatever their bytes say: indices of those.
     pub hints: Vec<usize>,
+    /// Whether what comes after it may be compressed against it: every device has it, as it is here.
+    pub common: bool,
     /// The content.
     pub content: Vec<u8>,
 }
@@ -80,7 +82,7 @@ pub fn targets(new: &Manifest, entries: &[Entry], old: &Manifest, before: &Conte
         let entry = from[&file.sha256];
         let content = std::fs::read(&entry.from).doing(|| format!("reading {}", entry.from.display()))?;
         let hints = names.get(&plain_name(file.path.as_str())).cloned().unwrap_or_default();
-        targets.push(Target { file: i as u32, hints, content });
+        targets.push(Target { file: i as u32, hints, common: file.arch.is_none() && !file.config, content });
     }
     Ok(targets)
 }
@@ -100,14 +102,15 @@ fn plain_name(path: &str) -> String {
 /// The compressor.
 pub fn make(targets: &[Target], before: &Contents) -> Result<Vec<u8>> {
     let making = || "making a patch".to_owned();
-    let anchors = Anchors::of(before.all.iter().map(|(_, bytes)| bytes.as_slice()).collect());
+    let old = before.all.iter().map(|(_, bytes)| bytes.as_slice());
+    let anchors = Anchors::of(old.chain(targets.iter().map(|t| if t.common { t.content.as_slice() } else { &[] })).collect());
     let next = Mutex::new((0..targets.len()).rev().collect::<Vec<_>>());
     let done = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(i) = next.lock().expect("nobody panics with it").pop() {
-                    let made = pieces(&targets[i], before, &anchors);
+                    let made = pieces(targets, i, before, &anchors);
                     done.lock().expect("nobody panics with it").insert(i, made);
                 }
             });
@@ -126,38 +129,41 @@ pub fn make(targets: &[Target], before: &Contents) -> Result<Vec<u8>> {
 }
 
 /// One content, piece by piece.
-fn pieces(target: &Target, before: &Contents, anchors: &Anchors) -> std::io::Result<Vec<(Piece, Vec<u8>)>> {
+fn pieces(targets: &[Target], i: usize, before: &Contents, anchors: &Anchors) -> std::io::Result<Vec<(Piece, Vec<u8>)>> {
+    let (target, old) = (&targets[i], before.all.len());
     let mut unpacker = Unpacker::default();
     let mut made = Vec::new();
     let empty = [&target.content[..]];
     let chunks: Box<dyn Iterator<Item = &[u8]>> =
         if target.content.is_empty() { Box::new(empty.into_iter()) } else { Box::new(target.content.chunks(PIECE_MAX)) };
     for plain in chunks {
-        let (against, frame) = smallest(plain, &target.hints, anchors)?;
+        let (against, frame) = smallest(plain, &target.hints, anchors, old, i)?;
         let stretch = against.map_or(&[][..], |like| anchors.bytes(&like));
         // what a device could not undo must not be published
         let same = unpacker.unpack(&frame, stretch, plain.len()).is_ok_and(|out| out == plain);
         if !same {
             return Err(std::io::Error::other("what was compressed does not unpack to the same bytes"));
         }
-        let stretch = |like: Likeness| Stretch { file: before.all[like.content].0, offset: like.offset as u64, length: like.length as u32 };
+        let file = |n: usize| if n < old { before.all[n].0 } else { NEW + targets[n - old].file };
+        let stretch = |like: Likeness| Stretch { file: file(like.content), offset: like.offset as u64, length: like.length as u32 };
         let piece = Piece { file: target.file, against: against.map(stretch), plain: plain.len() as u32, packed: frame.len() as u32 };
         made.push((piece, frame));
     }
     Ok(made)
 }
 
-/// The smallest frame, and what it was compressed against.
-fn smallest(plain: &[u8], hints: &[usize], anchors: &Anchors) -> std::io::Result<(Option<Likeness>, Vec<u8>)> {
+/// The smallest frame, and what it was compressed against: an earlier content, or one of so many that were made before.
+fn smallest(plain: &[u8], hints: &[usize], anchors: &Anchors, old: usize, made: usize) -> std::io::Result<(Option<Likeness>, Vec<u8>)> {
     if plain.is_empty() {
         return Ok((None, Vec::new()));
     }
-    let nearest = anchors.nearest(plain);
+    let nearest = anchors.nearest_among(plain, 0..old, STRETCH_MAX);
+    let twin = anchors.nearest_among(plain, old..old + made, STRETCH_MAX);
     let sure = nearest.is_some_and(|n| n.close);
     let named = hints.iter().filter(|h| !sure && nearest.is_none_or(|n| n.content != **h)).take(2).map(|h| anchors.start_of(*h));
     let mut best: Option<(Option<Likeness>, Vec<u8>)> = None;
     let alone = (!sure).then_some(None);
-    for like in nearest.into_iter().chain(named).map(Some).chain(alone) {
+    for like in nearest.into_iter().chain(twin).chain(named).map(Some).chain(alone) {
         let frame = squeeze::frame(plain, like.map_or(&[], |l| anchors.bytes(&l)))?;
         if best.as_ref().is_none_or(|(_, b)| frame.len() < b.len()) {
             best = Some((like, frame));
@@ -178,7 +184,7 @@ mod tests {
             let (frame, after) = rest.split_at(piece.packed as usize);
             rest = after;
             let stretch = piece.against.map_or(Vec::new(), |a| {
-                let content = &old.iter().find(|(file, _)| *file == a.file).unwrap().1;
+                let content = if a.file >= NEW { &files[&(a.file - NEW)] } else { &old.iter().find(|(file, _)| *file == a.file).unwrap().1 };
                 content[a.offset as usize..][..a.length as usize].to_vec()
             });
             files.entry(piece.file).or_default().extend(unpacker.unpack(frame, &stretch, piece.plain as usize).unwrap());
@@ -195,10 +201,10 @@ mod tests {
         let changed = [b"// new\n".to_vec(), text(500, 30_000), b"changed\n".to_vec(), text(30_000, 60_000)].concat();
         assert!(changed.len() > 3 * PIECE_MAX);
         let targets = [
-            Target { file: 1, hints: vec![], content: changed.clone() },
-            Target { file: 3, hints: vec![], content: Vec::new() },
-            Target { file: 7, hints: vec![2], content: b"tiny!".to_vec() },
-            Target { file: 8, hints: vec![], content: text(70_000, 70_010) },
+            Target { file: 1, hints: vec![], common: true, content: changed.clone() },
+            Target { file: 3, hints: vec![], common: true, content: Vec::new() },
+            Target { file: 7, hints: vec![2], common: true, content: b"tiny!".to_vec() },
+            Target { file: 8, hints: vec![], common: true, content: text(70_000, 70_010) },
         ];
         let patch = make(&targets, &before).unwrap();
         assert!(patch.len() < 1500, "{}", patch.len());
@@ -211,9 +217,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_new_twice_comes_once() {
+        let noise = |n: u64, seed: u64| -> Vec<u8> { (0..n).map(|i| (i * i * 31 + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()[0]).collect() };
+        let before = Contents { all: vec![(0, noise(50_000, 1)), (1, noise(50_000, 1))] };
+        let change = noise(20_000, 2);
+        let new = |tail: &[u8]| [&before.all[0].1[..30_000], &change, tail].concat();
+        let target = |file, common, tail: &[u8]| Target { file, hints: vec![], common, content: new(tail) };
+        let alone = make(&[target(2, true, b"one")], &before).unwrap().len();
+        let patch = make(&[target(2, true, b"one"), target(5, true, b"two")], &before).unwrap();
+        assert!(alone > 10_000 && patch.len() < alone + 200, "{} with {alone}", patch.len());
+        let files = whole(&patch, &before.all);
+        assert!(files[&2] == new(b"one") && files[&5] == new(b"two"));
+        let index = patch::read_index(&mut &patch[..]).unwrap();
+        assert_eq!(index[1].against.unwrap().file, NEW + 2);
+        // what not every device has is nothing to build on
+        let patch = make(&[target(2, false, b"one"), target(5, true, b"two")], &before).unwrap();
+        assert!(patch.len() > 2 * alone - 200, "{} with {alone}", patch.len());
+    }
+
+    #[test]
     fn a_patch_that_somebody_changed_ends_in_an_error_or_in_other_bytes_and_never_in_a_panic() {
         let before = Contents { all: vec![(0, (0..40_000u32).map(|n| (n * n / 128) as u8).collect())] };
-        let target = Target { file: 0, hints: vec![0], content: (0..50_000u32).map(|n| (n * n / 64) as u8).collect() };
+        let target = Target { file: 0, hints: vec![0], common: true, content: (0..50_000u32).map(|n| (n * n / 64) as u8).collect() };
         let good = make(&[target], &before).unwrap();
         let mut seed = 1u64;
         let mut random = |below: usize| {

@@ -109,7 +109,7 @@ pub fn look(release: &Release, manifest: &Manifest) -> Result<Vec<(String, bool)
 pub fn manifests(new: &Manifest, bytes: &[u8], earlier: &[Earlier], dir: &Path) -> Result<Vec<Asset>> {
     let mut written = Vec::new();
     for old in earlier {
-        let target = Target { file: 0, hints: vec![0], content: bytes.to_vec() };
+        let target = Target { file: 0, hints: vec![0], common: false, content: bytes.to_vec() };
         let patch = make(&[target], &Contents { all: vec![(0, old.bytes.clone())] })?;
         if patch.len() as u64 * 100 >= bytes.len() as u64 * WORTH {
             continue;

@@ -4,6 +4,7 @@
 //! of its anchors still.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::release::gear;
 use crate::release::patch::STRETCH_MAX;
@@ -61,15 +62,15 @@ impl<'c> Anchors<'c> {
 
     /// The stretch that has most in common with `new`; none when nothing has.
     pub fn nearest(&self, new: &[u8]) -> Option<Likeness> {
-        self.nearest_before(new, self.contents.len(), STRETCH_MAX)
+        self.nearest_among(new, 0..self.contents.len(), STRETCH_MAX)
     }
 
-    /// The same, of at most so many bytes and in a content before this one.
-    pub fn nearest_before(&self, new: &[u8], before: usize, most: usize) -> Option<Likeness> {
+    /// The same, of at most so many bytes and in one of these contents.
+    pub fn nearest_among(&self, new: &[u8], these: Range<usize>, most: usize) -> Option<Likeness> {
         let (mut all, mut votes) = (0usize, BTreeMap::<u32, Vec<u32>>::new());
         anchors(new, |hash, _| {
             all += 1;
-            for (content, at) in self.places.get(&hash).into_iter().flatten().filter(|(content, _)| (*content as usize) < before) {
+            for (content, at) in self.places.get(&hash).into_iter().flatten().filter(|(content, _)| these.contains(&(*content as usize))) {
                 votes.entry(*content).or_default().push(*at);
             }
         });

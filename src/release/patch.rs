@@ -5,8 +5,8 @@
 //! └ "pikit1", and a frame: the index       └ one piece each, in the index's order
 //! ```
 //!
-//! The index lists the pieces: which file of the new manifest's list, how many bytes, and which stretch of which file of the earlier
-//! manifest's list its frame was compressed against. Files larger than [`PIECE_MAX`] come in several pieces, one after the other, so that
+//! The index lists the pieces: which file of the new manifest's list, how many bytes, and which stretch of which file its frame was
+//! compressed against: one of the earlier manifest's list, or one of the new that comes before. Files larger than [`PIECE_MAX`] come in several pieces, one after the other, so that
 //! a small board holds no more than a piece and the stretch before it. Numbers are LEB128. A piece may need nothing of the earlier
 //! release; then its frame stands for itself.
 //!
@@ -17,6 +17,8 @@ use std::io::Read;
 use super::index::{self, Broken, Fields, number};
 use super::manifest::FILES_MAX;
 
+/// From this number on files are those of the new manifest's list, in the order of which they are made.
+pub const NEW: u32 = FILES_MAX as u32;
 /// Most bytes of a file that one piece makes.
 pub const PIECE_MAX: usize = 1 << 20;
 /// Most bytes of an earlier file that one piece is compressed against.
@@ -65,10 +67,10 @@ fn end(asset: &[u8]) -> Option<usize> {
     (asset.len() - rest.len()).checked_add(packed)
 }
 
-/// A stretch of a file of the earlier release.
+/// A stretch of a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// Index in the earlier manifest's list of files.
+    /// Index in the earlier manifest's list of files; from [`NEW`] on in that of the new one.
     pub file: u32,
     /// Where it starts, bytes.
     pub offset: u64,
@@ -127,8 +129,9 @@ fn pieces(mut fields: Fields) -> Result<Vec<Piece>, Broken> {
     for _ in 0..count {
         file = fields.step(file, FILES_MAX)?;
         let (plain, packed) = (fields.within(PIECE_MAX)?, fields.within(PACKED_MAX)?);
-        let against = match fields.within(FILES_MAX)? {
+        let against = match fields.within(2 * FILES_MAX)? {
             0 => None,
+            other if other > NEW && other - 1 - NEW >= file => return Err(Broken("it is made of a file that comes later")),
             file => Some(Stretch { file: file - 1, offset: fields.number()?, length: fields.within(STRETCH_MAX)? }),
         };
         pieces.push(Piece { file, against, plain, packed });

@@ -2,6 +2,7 @@
 //! at a time is one piece and one stretch ([`crate::release::patch`] bounds them).
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{self, BufReader, Read};
 use std::rc::Rc;
 
@@ -20,8 +21,8 @@ const CHUNK: usize = 64 << 10;
 pub struct Bits(pub Vec<u8>);
 
 impl Bits {
-    /// Most bytes.
-    pub const MAX: usize = FILES_MAX / 8 + 1;
+    /// Most bytes: of an earlier list and a new one.
+    pub const MAX: usize = 2 * FILES_MAX / 8 + 1;
 
     /// Sets one.
     pub fn set(&mut self, file: usize) {
@@ -42,7 +43,7 @@ pub struct Making<'m> {
     pub files: &'m [manifest::File],
     /// Which of them are wanted.
     pub wanted: Bits,
-    /// Of the earlier release's files, which can be handed over.
+    /// Which files can be handed over, those of the new release from [`patch::NEW`] on.
     pub here: Bits,
     /// Who hands those over.
     pub earlier: &'m dyn Earlier,
@@ -94,10 +95,12 @@ pub fn make(body: Body<'_>, wanted: &Bits, here: &Bits, to: &mut dyn Made) -> Re
     };
     let index = patch::read_index(&mut patch).map_err(broken)?;
     let mut unpacker = Unpacker::default();
+    let mut made = HashSet::new();
     for file in index.chunk_by(|a, b| a.file == b.file) {
-        let possible = |p: &Piece| p.against.is_none_or(|a| here.has(a.file));
+        let possible = |p: &Piece| p.against.is_none_or(|a| here.has(a.file) || made.contains(&a.file));
         let makes = wanted.has(file[0].file) && file.iter().all(possible);
         if makes {
+            made.insert(patch::NEW + file[0].file);
             to.file(file[0].file, file.iter().map(|p| u64::from(p.plain)).sum(), used.get())?;
         }
         for piece in file {

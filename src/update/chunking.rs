@@ -1,12 +1,11 @@
 //! What chunks are put together from: files of the installed release, files of the new one that are here already, and those that were made
 //! just before.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Trip;
 use super::fetch::{From, Missing};
-use super::patching::{self, Earlier, hand};
+use super::patching::{Earlier, New, hand};
 use crate::error::{Error, Result};
 use crate::release::chunks::{self, CHUNK_MIN, Id};
 use crate::release::manifest;
@@ -41,29 +40,10 @@ impl<'d> Ready<'d> {
     /// # Errors
     /// Somebody asked to stop.
     pub fn look(trip: &mut Trip, from: From, earlier: &Earlier<'d>, missing: &Missing) -> Result<Self> {
-        let files = &from.manifest.files;
-        let private = patching::private(from.manifest);
-        let mut ready = Ready {
-            places: Places { disk: earlier.disk, all: Vec::with_capacity(files.len()) },
-            wanted: Bits::default(),
-            here: Bits::default(),
-            loose: Vec::new(),
-        };
-        let mut seen = BTreeSet::new();
-        for (i, file) in files.iter().enumerate() {
-            let needs = missing.get(&file.sha256);
-            let place = match needs {
-                // each content is made once, as the file that comes first; there it lies as soon as it was made
-                Some(needs) => Some(needs[0].staged.clone()),
-                None => earlier.at_hand.place(&file.sha256).filter(|_| !private.contains(&file.sha256)).cloned(),
-            };
-            if needs.is_some() && seen.insert(file.sha256) {
-                ready.wanted.set(i);
-            } else if needs.is_none() && place.is_some() {
-                ready.here.set(i);
-            }
-            ready.places.all.push(place);
-        }
+        let New { places, wanted, here: known } = New::of(from.manifest, earlier.at_hand, missing);
+        let mut here = Bits::default();
+        known.into_iter().for_each(|i| here.set(i));
+        let mut ready = Ready { places: Places { disk: earlier.disk, all: places }, wanted, here, loose: Vec::new() };
         let mut gone = earlier.manifest.beyond(from.manifest);
         for (file, place) in earlier.contents() {
             if file.size.is_none_or(|size| size >= CHUNK_MIN as u64) && gone.remove(&file.sha256) {

@@ -98,8 +98,8 @@ fn bring(trip: &mut Trip, from: From, missing: &mut Missing, earlier: Option<&Ea
                 by_patch = false;
                 let Some(earlier) = earlier else { continue };
                 trip.phase(Phase::Downloading, format!("fetching a patch of {} from {}", bytes(patch.size), from.source.name()));
-                let part = Part { done: 0, total: patch.size };
-                let Passed { result, .. } = pass(trip, from, listed, Some(part), missing, cost, |to| patching::patch(from, patch, earlier, &lacking, to));
+                let (part, ready) = (Part { done: 0, total: patch.size }, patching::Ready::look(from, earlier, missing));
+                let Passed { result, .. } = pass(trip, from, listed, Some(part), missing, cost, |to| ready.make(from, patch, to));
                 // a patch that is not there says nothing about the bundle
                 forgive(trip, result, &[Code::Verification, Code::Source], "the patch is of no use")?;
             }

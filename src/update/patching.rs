@@ -5,10 +5,10 @@ use std::io::{Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::at_hand::AtHand;
-use super::fetch::From;
+use super::fetch::{From, Missing};
 use crate::error::{Error, Result};
 use crate::release::manifest::{File, Patch};
-use crate::release::patch::Stretch;
+use crate::release::patch::{NEW, Stretch};
 use crate::release::{Digest, Manifest};
 use crate::source::{self, Bits, Making, Unpacked};
 use crate::world::Disk;
@@ -42,13 +42,6 @@ impl<'d> Earlier<'d> {
     }
 }
 
-impl source::Earlier for Earlier<'_> {
-    fn hand(&self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let place = self.places.get(stretch.file as usize).and_then(Option::as_ref);
-        hand(self.disk, place.ok_or_else(|| Error::source_failed("the patch needs what is not here"))?, stretch, to)
-    }
-}
-
 /// Contents that files have which a person may edit, and what else is the same: it may be found where such a file lies.
 pub fn private(manifest: &Manifest) -> BTreeSet<Digest> {
     manifest.files.iter().filter(|f| f.config).map(|f| f.sha256).collect()
@@ -75,23 +68,71 @@ pub fn hand(disk: &dyn Disk, place: &Path, stretch: &Stretch, to: &mut dyn FnMut
     Ok(())
 }
 
-/// Makes what is missing with a patch. Returns its bytes that were read.
-///
-/// # Errors
-/// As [`crate::source::Source::patch`].
-pub fn patch(from: From, patch: &Patch, earlier: &Earlier, missing: &BTreeSet<Digest>, to: &mut dyn Unpacked) -> Result<u64> {
-    let (mut wanted, mut here, mut seen) = (Bits::default(), Bits::default(), BTreeSet::new());
-    for (i, file) in from.manifest.files.iter().enumerate() {
-        // a content that goes to several places is made once, in the first
-        if missing.contains(&file.sha256) && seen.insert(file.sha256) {
-            wanted.set(i);
+/// Files of the new release: where each is, or will be as soon as it is made.
+pub struct New {
+    /// In the manifest's order.
+    pub places: Vec<Option<PathBuf>>,
+    /// Which are to be made.
+    pub wanted: Bits,
+    /// Which are here already.
+    pub here: BTreeSet<usize>,
+}
+
+impl New {
+    /// As things are before anything comes.
+    pub fn of(manifest: &Manifest, at_hand: &AtHand, missing: &Missing) -> Self {
+        let private = private(manifest);
+        let (mut new, mut seen) = (New { places: Vec::new(), wanted: Bits::default(), here: BTreeSet::new() }, BTreeSet::new());
+        for (i, file) in manifest.files.iter().enumerate() {
+            let needs = missing.get(&file.sha256);
+            let place = match needs {
+                Some(needs) => Some(needs[0].staged.clone()),
+                None => at_hand.place(&file.sha256).filter(|_| !private.contains(&file.sha256)).cloned(),
+            };
+            // a content that goes to several places is made once, in the first
+            if needs.is_some() && seen.insert(file.sha256) {
+                new.wanted.set(i);
+            } else if needs.is_none() && place.is_some() {
+                new.here.insert(i);
+            }
+            new.places.push(place);
         }
+        new
     }
-    for (i, place) in earlier.places.iter().enumerate() {
-        if place.is_some() {
-            here.set(i);
-        }
+}
+
+/// What a patch is undone with.
+pub struct Ready<'d> {
+    disk: &'d dyn Disk,
+    old: Vec<Option<PathBuf>>,
+    new: New,
+}
+
+impl<'d> Ready<'d> {
+    /// Looks at what is here.
+    pub fn look(from: From, earlier: &Earlier<'d>, missing: &Missing) -> Self {
+        Ready { disk: earlier.disk, old: earlier.places.clone(), new: New::of(from.manifest, earlier.at_hand, missing) }
     }
-    let making = Making { files: &from.manifest.files, wanted, here, earlier };
-    from.source.patch(&from.bundle.beside(&patch.name, patch.size), &making, to)
+
+    /// Makes what is missing with a patch. Returns its bytes that were read.
+    ///
+    /// # Errors
+    /// As [`crate::source::Source::patch`].
+    pub fn make(&self, from: From, patch: &Patch, to: &mut dyn Unpacked) -> Result<u64> {
+        let mut here = Bits::default();
+        let old = self.old.iter().enumerate().filter(|(_, place)| place.is_some()).map(|(i, _)| i);
+        old.chain(self.new.here.iter().map(|i| NEW as usize + i)).for_each(|i| here.set(i));
+        let making = Making { files: &from.manifest.files, wanted: self.new.wanted.clone(), here, earlier: self };
+        from.source.patch(&from.bundle.beside(&patch.name, patch.size), &making, to)
+    }
+}
+
+impl source::Earlier for Ready<'_> {
+    fn hand(&self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let place = match stretch.file.checked_sub(NEW) {
+            None => self.old.get(stretch.file as usize),
+            Some(file) => self.new.places.get(file as usize),
+        };
+        hand(self.disk, place.and_then(Option::as_ref).ok_or_else(|| Error::source_failed("the patch needs what is not here"))?, stretch, to)
+    }
 }
