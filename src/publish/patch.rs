@@ -15,6 +15,9 @@ use crate::release::frames::Unpacker;
 use crate::release::patch::{self, NEW, PIECE_MAX, Piece, STRETCH_MAX, Stretch};
 use crate::release::{Digest, Manifest, bundle};
 
+/// What resembles a piece most is not always what it compresses best against: so many of each side are tried.
+const FEW: usize = 2;
+
 /// Something to be made: its index in the new list, and its content.
 pub struct Target {
     /// Index in the list of files.
@@ -157,13 +160,13 @@ fn smallest(plain: &[u8], hints: &[usize], anchors: &Anchors, old: usize, made: 
     if plain.is_empty() {
         return Ok((None, Vec::new()));
     }
-    let nearest = anchors.nearest_among(plain, 0..old, STRETCH_MAX);
-    let twin = anchors.nearest_among(plain, old..old + made, STRETCH_MAX);
-    let sure = nearest.is_some_and(|n| n.close);
-    let named = hints.iter().filter(|h| !sure && nearest.is_none_or(|n| n.content != **h)).take(2).map(|h| anchors.start_of(*h));
+    let nearest = anchors.nearest_few(plain, 0..old, STRETCH_MAX, FEW);
+    let twins = anchors.nearest_few(plain, old..old + made, STRETCH_MAX, FEW);
+    let sure = nearest.first().is_some_and(|n| n.close);
+    let named = hints.iter().filter(|h| !sure && nearest.iter().all(|n| n.content != **h)).take(2).map(|h| anchors.start_of(*h));
     let mut best: Option<(Option<Likeness>, Vec<u8>)> = None;
     let alone = (!sure).then_some(None);
-    for like in nearest.into_iter().chain(twin).chain(named).map(Some).chain(alone) {
+    for like in nearest.iter().copied().chain(twins).chain(named).map(Some).chain(alone) {
         let frame = squeeze::frame(plain, like.map_or(&[], |l| anchors.bytes(&l)))?;
         if best.as_ref().is_none_or(|(_, b)| frame.len() < b.len()) {
             best = Some((like, frame));

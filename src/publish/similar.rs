@@ -3,6 +3,7 @@
 //! Anchors are places where a rolling hash of the last 64 bytes happens to be special. What was moved, renamed or changed in part has most
 //! of its anchors still.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -67,6 +68,11 @@ impl<'c> Anchors<'c> {
 
     /// The same, of at most so many bytes and in one of these contents.
     pub fn nearest_among(&self, new: &[u8], these: Range<usize>, most: usize) -> Option<Likeness> {
+        self.nearest_few(new, these, most, 1).pop()
+    }
+
+    /// So many of them, the nearest first, each in another content.
+    pub fn nearest_few(&self, new: &[u8], these: Range<usize>, most: usize, few: usize) -> Vec<Likeness> {
         let (mut all, mut votes) = (0usize, BTreeMap::<u32, Vec<u32>>::new());
         anchors(new, |hash, _| {
             all += 1;
@@ -74,12 +80,16 @@ impl<'c> Anchors<'c> {
                 votes.entry(*content).or_default().push(*at);
             }
         });
-        let best = votes.into_iter().map(|(content, places)| (window(places, most), content));
-        let ((count, first), content) = best.max_by_key(|((count, _), content)| (*count, std::cmp::Reverse(*content)))?;
-        let size = self.contents[content as usize].len();
-        // of what fits whole all is taken; otherwise from a little before the first common place on
-        let offset = if size <= most { 0 } else { (u64::from(first).saturating_sub(MARGIN) as usize).min(size - most) };
-        Some(Likeness { content: content as usize, offset, length: size.min(most), close: 2 * count > all })
+        let mut best: Vec<_> = votes.into_iter().map(|(content, places)| (window(places, most), content)).collect();
+        best.sort_by_key(|((count, _), content)| (Reverse(*count), *content));
+        best.truncate(few);
+        let like = |((count, first), content): ((usize, u32), u32)| {
+            let size = self.contents[content as usize].len();
+            // of what fits whole all is taken; otherwise from a little before the first common place on
+            let offset = if size <= most { 0 } else { (u64::from(first).saturating_sub(MARGIN) as usize).min(size - most) };
+            Likeness { content: content as usize, offset, length: size.min(most), close: 2 * count > all }
+        };
+        best.into_iter().map(like).collect()
     }
 }
 
