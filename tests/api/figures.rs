@@ -55,8 +55,9 @@ fn figures_of_a_server_of_a_household() {
     let (worst, limit) = delay(&run, &mut streams[3]);
     assert!(worst < limit, "{worst:?}");
     println!("4 pages are open: {}", server.vitals());
-    let most = server.memory();
-    assert!(!released || most < 8 << 10, "serving takes {most} kB");
+    let (most, own) = (server.memory(), server.own());
+    println!("of {most} kB its own: {own} kB");
+    assert!(!released || own < 3 << 10, "serving takes {own} kB of its own");
     let mut more = listen(12);
     let (worst, _) = delay(&run, &mut more[11]);
     println!("16 pages are open: {}; an event takes {worst:?}", server.vitals());

@@ -322,8 +322,16 @@ impl Server {
     }
     /// The most memory it ever had, kB.
     pub fn memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+    /// Of what it takes now, what is its own: without the pages of the program's file, of which the kernel maps as many at once as it
+    /// likes, and drops them when it needs the room, kB.
+    pub fn own(&self) -> u64 {
+        self.status("RssAnon:")
+    }
+    fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok()).unwrap()
+        status.lines().find_map(|l| l.strip_prefix(field)?.split_whitespace().next()?.parse().ok()).unwrap()
     }
 }
 
