@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::earlier::Earlier;
 use super::patch::Contents;
@@ -57,12 +56,13 @@ pub fn write(new: &Manifest, entries: &[Entry], dir: &Path) -> Result<Option<Chu
     Ok(Some(Chunks { name, size: bytes.len() as u64, index: index.len() as u64, index_sha256: Digest::of(&index), sha256: Digest::of(&bytes) }))
 }
 
-/// Bytes of the chunks in this folder that a device on an earlier release fetches, if that release's contents are there to tell.
+/// Bytes of the chunks in this folder that a device on an earlier release fetches, if that release's contents are there to tell, and if there
+/// is no patch for it, which comes first.
 ///
 /// # Errors
 /// A file cannot be read, or is not what it should be.
 pub fn bytes(new: &Manifest, dir: &Path, old: &Earlier) -> Result<Option<u64>> {
-    let named = new.bundle.as_ref().and_then(|b| b.chunks.as_ref());
+    let named = new.bundle.as_ref().filter(|b| b.patches.iter().all(|p| p.from != old.manifest.version)).and_then(|b| b.chunks.as_ref());
     let Some(named) = named.filter(|_| old.release.bundle(&old.manifest).is_some()) else { return Ok(None) };
     let before = Contents::of(&old.release, &old.manifest)?;
     let reading = || format!("reading {}", named.name);
@@ -93,29 +93,10 @@ struct Content {
     bytes: Vec<u8>,
 }
 
-/// The chunks, and their frames. They are the same whatever the number of processors.
+/// The chunks, and their frames.
 fn make(contents: &[Content]) -> std::io::Result<(Vec<Chunk>, Vec<u8>)> {
     let anchors = Anchors::of(contents.iter().map(|c| if c.common { &c.bytes[..] } else { &[] }).collect());
-    let next = Mutex::new((0..contents.len()).rev().collect::<Vec<_>>());
-    let done = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(i) = next.lock().expect("nobody panics with it").pop() {
-                    let made = one(contents, i, &anchors);
-                    done.lock().expect("nobody panics with it").insert(i, made);
-                }
-            });
-        }
-    });
-    let (mut index, mut frames) = (Vec::new(), Vec::new());
-    for made in done.into_inner().expect("nobody panics with it").into_values() {
-        for (chunk, frame) in made? {
-            index.push(chunk);
-            frames.extend(frame);
-        }
-    }
-    Ok((index, frames))
+    squeeze::all(contents.len(), |i| one(contents, i, &anchors))
 }
 
 /// One content, chunk by chunk.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::sync::Mutex;
 
 use super::place::Release;
 use super::similar::{Anchors, Likeness};
@@ -107,25 +106,7 @@ pub fn make(targets: &[Target], before: &Contents) -> Result<Vec<u8>> {
     let making = || "making a patch".to_owned();
     let old = before.all.iter().map(|(_, bytes)| bytes.as_slice());
     let anchors = Anchors::of(old.chain(targets.iter().map(|t| if t.common { t.content.as_slice() } else { &[] })).collect());
-    let next = Mutex::new((0..targets.len()).rev().collect::<Vec<_>>());
-    let done = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(i) = next.lock().expect("nobody panics with it").pop() {
-                    let made = pieces(targets, i, before, &anchors);
-                    done.lock().expect("nobody panics with it").insert(i, made);
-                }
-            });
-        }
-    });
-    let (mut index, mut frames) = (Vec::new(), Vec::new());
-    for made in done.into_inner().expect("nobody panics with it").into_values() {
-        for (piece, frame) in made.doing(making)? {
-            index.push(piece);
-            frames.extend(frame);
-        }
-    }
+    let (index, frames) = squeeze::all(targets.len(), |i| pieces(targets, i, before, &anchors)).doing(making)?;
     let mut bytes = patch::write_index(&index, |plain| squeeze::frame(plain, b"")).doing(making)?;
     bytes.extend(frames);
     Ok(bytes)

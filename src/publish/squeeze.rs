@@ -1,6 +1,8 @@
 //! zstd, at its best, for what is made once and fetched by every board.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::Mutex;
 
 use zstd_safe::{CCtx, CParameter};
 
@@ -47,6 +49,36 @@ fn compress(plain: &[u8], before: &[u8], level: i32, far: bool) -> io::Result<Ve
     let mut out = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
     context.compress2(&mut out, plain).map_err(wrong)?;
     Ok(out)
+}
+
+/// Makes the frames of so many contents on all processors: `one` makes those of one content, each with what the index says of it. What comes
+/// is the same whatever the number of processors.
+///
+/// # Errors
+/// The first that `one` says, by the contents' order.
+pub fn all<T: Send>(contents: usize, one: impl Fn(usize) -> io::Result<Vec<(T, Vec<u8>)>> + Sync) -> io::Result<(Vec<T>, Vec<u8>)> {
+    let next = Mutex::new(0..contents);
+    let done = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                // not in the loop's head, where the lock would be held while the work is done
+                let take = || next.lock().expect("nobody panics with it").next();
+                while let Some(i) = take() {
+                    let made = one(i);
+                    done.lock().expect("nobody panics with it").insert(i, made);
+                }
+            });
+        }
+    });
+    let (mut index, mut frames) = (Vec::new(), Vec::new());
+    for made in done.into_inner().expect("nobody panics with it").into_values() {
+        for (of, frame) in made? {
+            index.push(of);
+            frames.extend(frame);
+        }
+    }
+    Ok((index, frames))
 }
 
 /// A window over all of it, as a power of two.
