@@ -170,8 +170,10 @@ fn the_other_user() {
 fn tidy(board: &Board, reach: Reach) {
     let (web, srv) = (board.path("srv/web"), board.path("srv"));
     if reach == Reach::Beside && fs::symlink_metadata(&web).is_ok_and(|m| m.is_symlink()) {
-        let tree =
-            fs::read_dir(&srv).unwrap().map(|e| e.unwrap().path()).find(|p| !p.is_symlink() && p.join("same.js").exists()).expect("the tree is still there");
+        // no single file tells it: the other user removes files, too, when a switch comes between two of its steps
+        let known = |p: &PathBuf| ["index.html", "same.js", "js", "img", "new"].iter().filter(|n| fs::symlink_metadata(p.join(n)).is_ok()).count();
+        let folders = fs::read_dir(&srv).unwrap().map(|e| e.unwrap().path()).filter(|p| !p.is_symlink() && p.is_dir());
+        let tree = folders.max_by_key(known).filter(|p| known(p) > 0).unwrap_or_else(|| panic!("the tree is gone: {:#?}", tree::read(&board.root, "srv")));
         fs::remove_file(&web).unwrap();
         fs::rename(tree, &web).unwrap();
     }
