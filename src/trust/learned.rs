@@ -60,7 +60,7 @@ pub struct Recalled {
 pub struct Offered<'m> {
     /// The manifest.
     pub manifest: &'m Manifest,
-    /// What it is, but for what may change when it is signed again: [`identity`] of its bytes.
+    /// What it is, but for what may change when it is signed again: [`super::identity()`] of its bytes.
     pub identity: Digest,
     /// Who signed it.
     pub signed: &'m [Signed],
@@ -79,17 +79,6 @@ pub struct Standing<'d> {
     pub keys: &'d [PublicKey],
     /// What time it is, as far as that can be told.
     pub time: Time,
-}
-
-/// Digest of everything in a manifest but what may change when a published release is signed again: until when it is offered, and the
-/// keys. Of the JSON and not of what this updater reads of it: a later one, which reads more, must find the same.
-pub fn identity(bytes: &[u8]) -> Digest {
-    let mut all: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-    if let Some(keys) = all.as_object_mut() {
-        keys.remove("expires");
-        keys.remove("trust");
-    }
-    Digest::of(all.to_string().as_bytes())
 }
 
 /// Why a manifest that the right keys signed is refused all the same.

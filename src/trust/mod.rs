@@ -3,8 +3,10 @@
 //!
 //! What is remembered only ever moves forward: [`Learned`] is changed by what the right keys signed, and saved by whoever owns the file.
 
+mod identity;
 pub mod learned;
 pub mod time;
 
-pub use learned::{Floor, Learned, Offered, Recalled, Refusal, Standing, identity};
+pub use identity::identity;
+pub use learned::{Floor, Learned, Offered, Recalled, Refusal, Standing};
 pub use time::{Expiry, Sync, Time};

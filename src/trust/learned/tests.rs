@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::trust::Sync;
+use crate::trust::{Sync, identity};
 
 fn day(n: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(n)
