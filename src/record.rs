@@ -57,9 +57,9 @@ struct Schema {
 /// If the value has no JSON form (a map whose keys are not strings): a mistake in the program, never in its data.
 pub fn seal_record<T: Serialize>(schema: u32, value: &T) -> Vec<u8> {
     // twice, so that a plan of ten thousand files is held once, in a buffer that fits: digest and length come from the first time
-    let mut digest = Hashing::new(Length(0));
-    serde_json::to_writer(&mut digest, value).expect("a record has string keys only");
-    let (Length(length), digest) = digest.finish();
+    let mut counted = io::BufWriter::new(Hashing::new(Length(0)));
+    serde_json::to_writer(&mut counted, value).expect("a record has string keys only");
+    let (Length(length), digest) = counted.into_inner().ok().expect("counting does not fail").finish();
     let mut bytes = format!("{{\"schema\":{schema},\"sha256\":\"{digest}\",\"body\":").into_bytes();
     bytes.reserve_exact(length + "}\n".len());
     serde_json::to_writer(&mut bytes, value).expect("a record has string keys only");

@@ -3,9 +3,10 @@
 //! [`super::words`] are understood.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -22,6 +23,11 @@ use crate::source::{Archive, Candidate, Judge, Memory, Network, Plain, Span, Sta
 use crate::world::Clock;
 use crate::world::clock::RealClock;
 
+/// Bytes that are said in one go: for each, the other end is woken.
+const AT_ONCE: usize = 64 << 10;
+/// How long something that was said may wait to go along with what follows.
+const WAIT: Duration = Duration::from_millis(50);
+
 /// Serves whoever started us, until they hang up.
 ///
 /// # Errors
@@ -29,9 +35,9 @@ use crate::world::clock::RealClock;
 pub fn serve(dropped: bool) -> Result<u8> {
     let line = line().ok_or_else(|| Error::usage("this command is started by the program itself").hint("`pikit-updater --help` shows what can be typed"))?;
     let watched = confine(dropped).and_then(|()| watch(&line));
-    let mut speaker = Speaker { ear: BufReader::with_capacity(16 << 10, &line), line: &line, payload: Vec::new() };
+    let mut speaker = Speaker::new(&line);
     if let Err(e) = watched {
-        let _ = speaker.say(Kind::Failed, &words::pack_error(&e));
+        let _ = speaker.say(Kind::Failed, &words::pack_error(&e)).and_then(|()| speaker.send());
         return Ok(1);
     }
     // the line is cut, or what came is no order of ours: there is nobody to tell
@@ -63,20 +69,37 @@ fn watch(line: &UnixStream) -> Result<()> {
 /// Our end of the line.
 struct Speaker<'l> {
     ear: BufReader<&'l UnixStream>,
-    line: &'l UnixStream,
+    line: BufWriter<&'l UnixStream>,
+    sent: Instant,
     payload: Vec<u8>,
 }
 
-impl Speaker<'_> {
+impl<'l> Speaker<'l> {
+    fn new(line: &'l UnixStream) -> Self {
+        let (ear, line) = (BufReader::with_capacity(16 << 10, line), BufWriter::with_capacity(AT_ONCE, line));
+        Speaker { ear, line, sent: Instant::now(), payload: Vec::new() }
+    }
+    /// Says something. It is sent with what follows, soon, and at the latest when an answer is waited for.
     fn say(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
-        frame::write(&mut self.line, kind as u8, payload)
+        frame::write(&mut self.line, kind as u8, payload)?;
+        self.soon()
     }
     /// Says some bytes of a content.
     fn give(&mut self, used: u64, bytes: &[u8]) -> io::Result<()> {
-        frame::write_two(&mut self.line, Kind::Bytes as u8, &words::pack_used(used), bytes)
+        frame::write_two(&mut self.line, Kind::Bytes as u8, &words::pack_used(used), bytes)?;
+        self.soon()
+    }
+    /// A slow line shows its progress all the same.
+    fn soon(&mut self) -> io::Result<()> {
+        if self.sent.elapsed() > WAIT { self.send() } else { Ok(()) }
+    }
+    fn send(&mut self) -> io::Result<()> {
+        self.sent = Instant::now();
+        self.line.flush()
     }
     /// Waits for an order of one of these kinds.
     fn hear(&mut self, may: &[Kind]) -> Result<Kind, NoFrame> {
+        self.send().map_err(NoFrame::Read)?;
         let known = |number| Kind::of(number).filter(|k| may.contains(k));
         let number = frame::read(&mut self.ear, &mut self.payload, |number| known(number).map(Kind::most))?;
         known(number).ok_or(NoFrame::Lie(Lie("an order came that was not its turn")))
@@ -115,17 +138,17 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
             Kind::Unpack => {
                 let (bundle, span) = words::unpack(&said).map_err(lie)?;
                 let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
-                source.unpack(&bundle, span, &mut Sending(&speaker)).map(end)
+                source.unpack(&bundle, span, &mut Sending::to(&speaker)).map(end)
             }
             Kind::Patch => {
                 let (patch, wanted, here) = patch_words::patch(&said).map_err(lie)?;
                 let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
-                source.open(&patch, Span::ALL).and_then(|body| patched::make(body, &wanted, &here, &mut Sending(&speaker))).map(end)
+                source.open(&patch, Span::ALL).and_then(|body| patched::make(body, &wanted, &here, &mut Sending::to(&speaker))).map(end)
             }
             Kind::Chunks => {
                 let (asset, wanted, files, here) = patch_words::chunks(&said).map_err(lie)?;
                 let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
-                chunked::make(source.as_ref(), &asset, &wanted, &files, &here, &mut Sending(&speaker)).map(end)
+                chunked::make(source.as_ref(), &asset, &wanted, &files, &here, &mut Sending::to(&speaker)).map(end)
             }
             Kind::Inside => {
                 let (first, name) = words::inside(&said).map_err(lie)?;
@@ -135,7 +158,7 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
             Kind::UnpackThis => {
                 let (limit, length) = words::unpack_this(&said).map_err(lie)?;
                 let archive = archive.get_or_insert_with(|| Plain::new(io::stdin()));
-                archive.unpack(limit, length, &mut Sending(&speaker)).map(end)
+                archive.unpack(limit, length, &mut Sending::to(&speaker)).map(end)
             }
             Kind::Steps => Ok((Kind::TheSteps, words::pack_steps(&steps::of(&said)))),
             _ => return Err(NoFrame::Lie(Lie("an order came that was not its turn"))),
@@ -165,27 +188,36 @@ impl Judge for Asking<'_, '_> {
 }
 
 /// Sends what is unpacked to the other end.
-struct Sending<'s, 'l>(&'s RefCell<Speaker<'l>>);
+struct Sending<'s, 'l> {
+    to: &'s RefCell<Speaker<'l>>,
+    buffer: Vec<u8>,
+}
+
+impl<'s, 'l> Sending<'s, 'l> {
+    fn to(to: &'s RefCell<Speaker<'l>>) -> Self {
+        Sending { to, buffer: vec![0; CHUNK] }
+    }
+}
 
 impl Unpacked for Sending<'_, '_> {
     fn start(&mut self, start: &Start) -> Result<u64> {
-        let mut speaker = self.0.borrow_mut();
+        let mut speaker = self.to.borrow_mut();
         speaker.say(Kind::Began, &words::pack_start(start)).map_err(cut)?;
         speaker.hear(&[Kind::Limit]).map_err(cut)?;
         words::limit(&speaker.payload).map_err(cut)
     }
 
     fn entry(&mut self, head: &Head, content: &mut dyn Read, used: &Cell<u64>) -> Result<()> {
-        let mut speaker = self.0.borrow_mut();
+        let mut speaker = self.to.borrow_mut();
         speaker.say(Kind::Entry, &words::pack_entry(head, used.get())).map_err(cut)?;
-        let (mut buffer, mut left) = ([0; CHUNK], head.size);
+        let mut left = head.size;
         while left > 0 {
             let most = left.min(CHUNK as u64) as usize;
-            match content.read(&mut buffer[..most]) {
+            match content.read(&mut self.buffer[..most]) {
                 Ok(0) => return Err(Error::verification(format!("the bundle is damaged in {}: it is cut off there", head.path))),
                 Ok(n) => {
                     left -= n as u64;
-                    speaker.give(used.get(), &buffer[..n]).map_err(cut)?;
+                    speaker.give(used.get(), &self.buffer[..n]).map_err(cut)?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(read_error(e, || "reading the bundle".into())),
@@ -198,7 +230,7 @@ impl Unpacked for Sending<'_, '_> {
 /// Sends what a patch makes, and asks the other end for what it is made of.
 impl Made for Sending<'_, '_> {
     fn earlier(&mut self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut speaker = self.0.borrow_mut();
+        let mut speaker = self.to.borrow_mut();
         speaker.say(Kind::Lacks, &patch_words::pack_lacks(stretch)).map_err(cut)?;
         let mut left = stretch.length as usize;
         while left > 0 {
@@ -210,15 +242,15 @@ impl Made for Sending<'_, '_> {
     }
 
     fn expect(&mut self, bytes: u64) -> Result<()> {
-        self.0.borrow_mut().say(Kind::Expect, &bytes.to_le_bytes()).map_err(cut)
+        self.to.borrow_mut().say(Kind::Expect, &bytes.to_le_bytes()).map_err(cut)
     }
 
     fn file(&mut self, index: u32, size: u64, used: u64) -> Result<()> {
-        self.0.borrow_mut().say(Kind::Made, &patch_words::pack_made(index, size, used)).map_err(cut)
+        self.to.borrow_mut().say(Kind::Made, &patch_words::pack_made(index, size, used)).map_err(cut)
     }
 
     fn bytes(&mut self, bytes: &[u8], used: u64) -> Result<()> {
-        let mut speaker = self.0.borrow_mut();
+        let mut speaker = self.to.borrow_mut();
         bytes.chunks(CHUNK).try_for_each(|chunk| speaker.give(used, chunk)).map_err(cut)
     }
 }

@@ -51,14 +51,11 @@ impl<H> Sender<H> {
     }
     /// Hands over everything the reader gives, and how it ended.
     pub fn drain(&self, mut reader: impl Read, sort: impl Fn(std::io::Error) -> Fault) {
+        let mut buffer = vec![0; CHUNK];
         loop {
-            let mut chunk = vec![0; CHUNK];
-            let part = match reader.read(&mut chunk) {
+            let part = match reader.read(&mut buffer) {
                 Ok(0) => Part::End,
-                Ok(n) => {
-                    chunk.truncate(n);
-                    Part::Bytes(chunk)
-                }
+                Ok(n) => Part::Bytes(buffer[..n].to_vec()),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => Part::Broken(sort(e)),
             };

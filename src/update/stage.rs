@@ -104,6 +104,8 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
     for unit in tx.journal.units.clone() {
         let owner = facts.units[unit.unit].owner;
         let managed = trip.settings.managed[unit.unit].clone();
+        // the staged tree is nobody else's: what was made there is there
+        let mut made = String::new();
         for index in 0..tx.plan.files.len() {
             let file = &tx.plan.files[index].clone();
             if file.unit != unit.unit || !file.is_written() {
@@ -112,8 +114,12 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
             trip.go_on()?;
             let staged = tx.staged(&unit, index, file);
             if let UnitWay::Exchange { beside, .. } = &unit.way {
-                durable::make_parents(trip.world.disk, beside, &file.inside, Some(owner))
-                    .doing(|| format!("making the folders above {}", beside.join(&file.inside).display()))?;
+                let above = file.inside.rsplit_once('/').map_or("", |(above, _)| above);
+                if above != made {
+                    durable::make_parents(trip.world.disk, beside, &file.inside, Some(owner))
+                        .doing(|| format!("making the folders above {}", beside.join(&file.inside).display()))?;
+                    above.clone_into(&mut made);
+                }
             }
             let want = file.want.clone().expect("a written file has a want");
             let (own, mode) = at_hand::attributes(&managed, owner, file, at_hand.packed(trip, &want));
@@ -221,7 +227,12 @@ fn seal(trip: &mut Trip, tx: &mut Tx, facts: &Facts) -> Result<()> {
 pub fn still_as_found(trip: &Trip, tx: &Tx) -> Result<()> {
     let disk = trip.world.disk;
     for unit in &tx.journal.units {
+        let mut folders = survey::Folders::below(disk, &unit.to);
         for (_, file) in tx.changes(unit) {
+            // a first install is not asked a hundred times for what lies in a folder that is not there
+            if file.found.is_none() && file.change == Change::Add && matches!(folders.first_other(&file.inside)?, Some((_, None))) {
+                continue;
+            }
             let live = survey::join(&unit.to, &file.inside);
             let meta = disk.meta(&live).doing(|| format!("looking at {}", live.display()))?;
             let same = match &file.found {

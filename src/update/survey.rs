@@ -52,24 +52,24 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
 pub fn facts(trip: &Trip, installed: &Installed, target: &Target, per_file: &BTreeSet<usize>) -> Result<Facts> {
     let mut facts = Facts::default();
     units(trip, per_file, &mut facts)?;
-    let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
+    let mut folders: Vec<Folders> = facts.units.iter().map(|u| Folders::below(trip.world.disk, &u.to)).collect();
     let beside = target.files.iter().filter(|(_, w)| w.config).filter_map(|(p, _)| ReleasePath::new(&format!("{p}.pikit-new")).ok());
+    let (mut files, mut obstacles) = (BTreeMap::new(), BTreeMap::new());
     let paths: BTreeSet<ReleasePath> = installed.files.keys().chain(target.files.keys()).cloned().chain(beside).collect();
     for path in paths {
         trip.go_on()?;
         let Some((unit, inside)) = managed::place(&trip.settings.managed, &path) else { continue };
-        let to = &facts.units[unit].to;
-        match look(trip.world.disk, to, inside, installed, &path, &mut folders)? {
+        match look(trip.world.disk, &mut folders[unit], inside, installed, &path)? {
             Seen::Nothing => {}
             Seen::File(found) => {
-                facts.files.insert(path, found);
+                files.insert(path, found);
             }
             Seen::Obstacle(words) => {
-                facts.obstacles.insert(path, words);
+                obstacles.insert(path, words);
             }
         }
     }
-    Ok(facts)
+    Ok(Facts { files, obstacles, ..facts })
 }
 
 /// The managed paths and the file systems involved.
@@ -148,29 +148,58 @@ enum Seen {
     Obstacle(String),
 }
 
-/// What lies at one listed path.
-fn look(disk: &dyn Disk, to: &Path, inside: &str, installed: &Installed, path: &ReleasePath, folders: &mut BTreeMap<PathBuf, bool>) -> Result<Seen> {
-    // the folders on the way: a link or a file in their place
-    for end in inside.match_indices('/').map(|(i, _)| i) {
-        let folder = to.join(&inside[..end]);
-        let fine = match folders.get(&folder) {
-            Some(fine) => *fine,
-            None => {
-                let meta = disk.meta(&folder).doing(|| format!("looking at {}", folder.display()))?;
-                // a listed file of the old release may give way to a folder of the new one
-                let fine = match (meta.map(|m| m.kind), path.parents().find(|p| folder.ends_with(p) && installed.files.contains_key(*p))) {
-                    (None | Some(Kind::Dir), _) => true,
-                    (Some(Kind::File), Some(listed)) => gives_way(disk, &folder, listed, installed)?,
-                    _ => false,
-                };
-                folders.insert(folder.clone(), fine);
-                fine
+/// The folders below a managed path, each looked at once: where one is not there, nothing below it is.
+pub struct Folders<'d> {
+    disk: &'d dyn Disk,
+    to: &'d Path,
+    seen: BTreeMap<String, Option<Kind>>,
+}
+
+impl<'d> Folders<'d> {
+    /// Those below `to`; none was looked at yet.
+    pub fn below(disk: &'d dyn Disk, to: &'d Path) -> Self {
+        Folders { disk, to, seen: BTreeMap::new() }
+    }
+    /// What lies at the first part of the way to `inside`, `to` itself included, that is no folder; `None`: all are folders.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn first_other<'i>(&mut self, inside: &'i str) -> Result<Option<(&'i str, Option<Kind>)>> {
+        let top = (!inside.is_empty()).then_some("");
+        for folder in top.into_iter().chain(inside.match_indices('/').map(|(i, _)| &inside[..i])) {
+            let kind = match self.seen.get(folder) {
+                Some(kind) => *kind,
+                None => {
+                    let at = join(self.to, folder);
+                    let kind = self.disk.meta(&at).doing(|| format!("looking at {}", at.display()))?.map(|m| m.kind);
+                    self.seen.insert(folder.to_owned(), kind);
+                    kind
+                }
+            };
+            if kind != Some(Kind::Dir) {
+                return Ok(Some((folder, kind)));
             }
-        };
-        if !fine {
-            return Ok(Seen::Obstacle(format!("{} is not a folder", folder.display())));
+        }
+        Ok(None)
+    }
+}
+
+/// What lies at one listed path.
+fn look(disk: &dyn Disk, folders: &mut Folders, inside: &str, installed: &Installed, path: &ReleasePath) -> Result<Seen> {
+    match folders.first_other(inside)? {
+        None => {}
+        Some((_, None)) => return Ok(Seen::Nothing),
+        Some((folder, kind)) => {
+            let folder = join(folders.to, folder);
+            let listed = path.parents().find(|p| folder.ends_with(p) && installed.files.contains_key(*p));
+            // a listed file of the old release may give way to a folder of the new one
+            return match (kind, listed) {
+                (Some(Kind::File), Some(listed)) if gives_way(disk, &folder, listed, installed)? => Ok(Seen::Nothing),
+                _ => Ok(Seen::Obstacle(format!("{} is not a folder", folder.display()))),
+            };
         }
     }
+    let to = folders.to;
     let live = join(to, inside);
     let Some(meta) = disk.meta(&live).doing(|| format!("looking at {}", live.display()))? else { return Ok(Seen::Nothing) };
     Ok(match meta.kind {

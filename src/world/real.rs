@@ -99,7 +99,7 @@ impl Disk for RealDisk {
         // who could open it for writing now could change it after it was hashed
         let mode = mode & NOT_OTHERS;
         let fd = self.open_at(path, flags, mode)?;
-        set_mode(&fd, mode, false)?;
+        set_mode(&fd, mode)?;
         Ok(Box::new(RealFile(File::from(fd))))
     }
 
@@ -112,14 +112,14 @@ impl Disk for RealDisk {
         self.resolver.at(path, |dir, name| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)))?;
         let dir = self.open_at(path, FOLDER, 0)?;
         self.made.borrow_mut().insert(just_made(&dir)?);
-        set_mode(&dir, mode, false)
+        set_mode(&dir, mode)
     }
 
     fn own_dir(&self, path: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
         let dir = self.open_dir(path)?;
         let stat = rustix::fs::fstat(&dir)?;
         // whoever may rename here could put another folder of root's in its place, and would be given that
-        let differs = (stat.st_uid, stat.st_gid) != (uid, gid) || Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777 != mode & 0o7777;
+        let differs = (stat.st_uid, stat.st_gid) != (uid, gid) || mode_of(&stat) != mode & 0o7777;
         if differs && !self.made.borrow().contains(&identity(&stat)) && volume::of(&dir)?.exchanges {
             return Err(replaced());
         }
@@ -246,17 +246,22 @@ fn own(fd: impl AsFd, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
         let result = retry_on_intr(|| rustix::fs::fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))));
         forgive(fd.as_fd(), result)?;
     }
-    set_mode(fd, mode, differs)
+    if differs || mode_of(&stat) != mode & 0o7777 { change_mode(fd.as_fd(), mode) } else { Ok(()) }
 }
 
-/// Sets the mode when it differs, or `anyway`; the umask has no say.
-fn set_mode(fd: impl AsFd, mode: u32, anyway: bool) -> io::Result<()> {
-    let now = Mode::from_raw_mode(retry_on_intr(|| rustix::fs::fstat(&fd))?.st_mode).as_raw_mode();
-    if !anyway && now & 0o7777 == mode & 0o7777 {
-        return Ok(());
-    }
-    let result = retry_on_intr(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)));
-    forgive(fd.as_fd(), result)
+/// Sets the mode when it differs; the umask has no say.
+fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+    let stat = retry_on_intr(|| rustix::fs::fstat(&fd))?;
+    if mode_of(&stat) == mode & 0o7777 { Ok(()) } else { change_mode(fd.as_fd(), mode) }
+}
+
+fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let result = retry_on_intr(|| rustix::fs::fchmod(fd, Mode::from_raw_mode(mode & 0o7777)));
+    forgive(fd, result)
+}
+
+fn mode_of(stat: &Stat) -> u32 {
+    Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777
 }
 
 /// A stick without owners and modes refuses them; that is no failure there, and only there.

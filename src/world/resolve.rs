@@ -110,7 +110,7 @@ impl Resolver {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok((Rc::new(way::open(path)?), OsStr::new(".")));
         };
-        if let Some(at) = self.parents.borrow().iter().position(|(p, _)| p == parent) {
+        if let Some(at) = self.parents.borrow().iter().position(|(p, _)| p.as_os_str() == parent.as_os_str()) {
             self.stale.set(true);
             return Ok((self.parents.borrow()[at].1.clone(), name));
         }
