@@ -221,6 +221,16 @@ class Dialog extends Base {
     };
     // a press on the backdrop
     box.onpointerdown = (e) => void (e.target === box && box.close());
+    // a browser would leave the page for a file that nobody takes
+    box.ondragover = box.ondragleave = box.ondrop = (e) => {
+      if (!e.dataTransfer?.types.includes("Files")) return;
+      e.preventDefault();
+      const taken = screen(this.store.m, Date.now()).idle;
+      e.dataTransfer.dropEffect = taken ? "copy" : "none";
+      box.classList.toggle("drop", taken && e.type === "dragover");
+      const file = e.type === "drop" && taken && e.dataTransfer.files[0];
+      if (file) this.store.act("file", file);
+    };
     this.shadowRoot.append(box);
   }
   open(opener) {

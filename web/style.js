@@ -22,6 +22,7 @@ button:hover{border-color:var(--q)}
 dialog{position:fixed;inset:0;margin:auto;display:flex;flex-direction:column;width:min(36em,100vw - 1.5em);height:fit-content;max-height:calc(100dvh - 1.5em);border:1px solid var(--l);border-radius:calc(var(--r) + 4px);background:var(--b);overflow:hidden;overflow-wrap:anywhere}
 dialog:not([open]){display:none}
 dialog::backdrop{background:#0008}
+.drop{outline:4px dashed var(--a);outline-offset:-6px}
 .top,.foot,.row,label,dl>div{display:flex;flex-wrap:wrap;align-items:center;gap:.6em}
 .top,.foot,dl>div{justify-content:space-between}
 .top{padding:.5em;padding-inline-start:1.25em}

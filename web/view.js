@@ -128,7 +128,7 @@ export function dialog(s, act) {
         s.drift.repair && para("Your edited copies are kept in `/var/backups/pikit/edited/`.", "quiet")),
       s.back && s.idle && card("back", "Way back", para(s.sure),
         row(s.sure ? [button("keep", "Cancel"), button("rollback", s.back, "risky")] : button("confirm", s.back))),
-      s.idle && card("file", "From a file", para("A release on a stick or in a download folder? Send its bundle (`.tar.gz`) to the board; it is checked like any other.", "quiet"),
+      s.idle && card("file", "From a file", para("A release on a stick or in a download folder? Send its bundle (`.tar.gz`) to the board, or drop it here; it is checked like any other.", "quiet"),
         h("input", { type: "file", hidden: "hidden", "aria-label": "Bundle", accept: ".gz,application/gzip", onchange: (e) => (e.target.files[0] && act("file", e.target.files[0]), (e.target.value = "")) }),
         row(button("pick", "Install from a file…", ""))),
       card("past", "What happened",

@@ -213,7 +213,7 @@ impl Real {
         let source = apart::open_from(&upload::place(&settings.layout), settings, &self.clock)?;
         let asked = aim::Request { dry_run: true, ..aim::Request::default() };
         match apply::apply(&mut trip, source.as_ref(), asked, &mut |_| Ok(()))? {
-            Done::Planned(proposal) => Ok(json!({"version": proposal.plan.to, "bytes": length, "plan": proposal.json()})),
+            Done::Planned(proposal) => Ok(json!({"version": proposal.plan.to, "bytes": length, "plan": proposal})),
             Done::Ended(report) => {
                 let version = report.to.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
                 let why = report.notes.first().cloned().unwrap_or_else(|| format!("{version} is installed already, and nothing of it differs"));

@@ -133,7 +133,7 @@ fn run(board: &Board, voice: &Voice, dry: bool, command: impl FnOnce(&mut Trip) 
     drop(progress);
     match done? {
         Done::Planned(proposal) if voice.json => {
-            let mut value = with_ok(true, &proposal.json());
+            let mut value = with_ok(true, &proposal);
             value["event"] = json!("result");
             value["dry_run"] = json!(true);
             json_line(&value);

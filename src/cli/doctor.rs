@@ -19,11 +19,12 @@ use serde_json::json;
 use super::args::Globals;
 use super::board::Board;
 use super::voice::{Tone, Voice, clean, json_line, with_ok};
+use crate::device::settings::UNWATCHED;
 use crate::error::{Code, Result};
 use crate::event::Silent;
 use crate::quantity::count;
 use crate::update::Trip;
-use crate::world::World;
+use crate::world::{Disk, World};
 
 /// What was looked at, and how it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,7 +83,7 @@ pub fn run(globals: &Globals, voice: &Voice, offline: bool, reset_time: bool) ->
         Ok(board) => {
             let disk = board.look_only();
             let mut silent = Silent;
-            found.extend(config(&board));
+            found.extend(config(&board, &disk));
             found.push(surroundings::clock(Some(&board)));
             found.extend(storage::look(&board));
             found.extend(memory::look(&board));
@@ -113,12 +114,14 @@ pub fn run(globals: &Globals, voice: &Voice, offline: bool, reset_time: bool) ->
     Ok(if failed == 0 { 0 } else { Code::Refused as u8 })
 }
 
-fn config(board: &Board) -> Vec<Finding> {
-    let doubts = &board.settings.doubts;
+fn config(board: &Board, disk: &dyn Disk) -> Vec<Finding> {
+    // where the release suggests what to watch, that is told among the health checks, with what to do
+    let told_below = surroundings::unwatched(disk, &board.settings).is_some();
+    let doubts: Vec<&String> = board.settings.doubts.iter().filter(|doubt| !(told_below && *doubt == UNWATCHED)).collect();
     if doubts.is_empty() {
         return vec![Finding::ok("config", "it parses, and there are no doubts about it")];
     }
-    doubts.iter().map(|doubt| Finding::warn("config", doubt, "`pikit-updater config check` shows the whole config as it is understood")).collect()
+    doubts.into_iter().map(|doubt| Finding::warn("config", doubt, "`pikit-updater config check` shows the whole config as it is understood")).collect()
 }
 
 fn text(voice: &Voice, found: &[Finding]) -> String {

@@ -7,6 +7,9 @@ use super::{Api, Layout, Managed, Notify, Schedule, config::Config};
 use crate::quantity;
 use crate::release::{Hint, ReleasePath, hint, step::unit_name};
 
+/// The doubt about a config without a health check.
+pub const UNWATCHED: &str = "no [[health]] check: a sick release would not be noticed";
+
 /// Everything the device's owner decided.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -255,7 +258,7 @@ impl Settings {
             });
         }
         if health.is_empty() {
-            doubts.push("no [[health]] check: a sick release would not be noticed".into());
+            doubts.push(UNWATCHED.into());
         }
         if !config.trust.required {
             doubts.push("trust.required is false: releases are installed without a signature".into());

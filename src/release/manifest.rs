@@ -3,6 +3,7 @@
 //! Both forms are accepted: the minimal one of Pi-Kit, `{version, changelog, files: [{path, sha256, mode?}], post_install?}`,
 //! and the full one. Unknown fields are ignored, so that newer releases stay readable; an unknown `schema` is refused.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -217,24 +218,26 @@ impl Manifest {
         if self.files.len() > FILES_MAX {
             return Err(format!("the manifest lists {} files, {FILES_MAX} is the most", self.files.len()));
         }
+        if let Some(file) = self.files.iter().find(|f| [NAME, SIGNATURE_NAME].contains(&f.path.as_str())) {
+            return Err(format!("the manifest lists {}, which is never installed", file.path));
+        }
         // by lower case, so that what differs by case alone is found: such a pair cannot both live on every card
-        let mut seen: BTreeMap<String, (&ReleasePath, BTreeSet<Option<&str>>)> = BTreeMap::new();
-        for file in &self.files {
-            if [NAME, SIGNATURE_NAME].contains(&file.path.as_str()) {
-                return Err(format!("the manifest lists {}, which is never installed", file.path));
+        let mut seen: Vec<(Cow<str>, &File)> = self.files.iter().map(|f| (lower_case(f.path.as_str()), f)).collect();
+        seen.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for same in seen.chunk_by(|(a, _), (b, _)| a == b) {
+            let path = &same[0].1.path;
+            if let Some((_, other)) = same.iter().find(|(_, f)| f.path != *path) {
+                return Err(format!("the manifest lists {path} and {}, which differ by case alone", other.path));
             }
-            let (path, archs) = seen.entry(file.path.as_str().to_lowercase()).or_insert((&file.path, BTreeSet::new()));
-            if *path != &file.path {
-                return Err(format!("the manifest lists {path} and {}, which differ by case alone", file.path));
-            }
-            let clash = if file.arch.is_none() { !archs.is_empty() } else { archs.contains(&None) };
-            if clash || !archs.insert(file.arch.as_deref()) {
-                return Err(format!("the manifest lists {} twice", file.path));
+            let archs: BTreeSet<Option<&str>> = same.iter().map(|(_, f)| f.arch.as_deref()).collect();
+            if archs.len() < same.len() || (archs.contains(&None) && same.len() > 1) {
+                return Err(format!("the manifest lists {path} twice"));
             }
         }
-        for (path, _) in seen.values() {
-            if let Some(folder) = path.parents().find(|p| seen.contains_key(&p.to_lowercase())) {
-                return Err(format!("the manifest lists {folder} as a file and {path} below it"));
+        let is_file = |folder: &str| seen.binary_search_by(|(path, _)| path.as_ref().cmp(lower_case(folder).as_ref())).is_ok();
+        for (_, file) in &seen {
+            if let Some(folder) = file.path.parents().find(|p| is_file(p)) {
+                return Err(format!("the manifest lists {folder} as a file and {} below it", file.path));
             }
         }
         self.rollout.as_ref().map_or(Ok(()), Rollout::check)?;
@@ -308,6 +311,12 @@ pub fn this_arch() -> &'static str {
         "arm" => "armv6",
         other => other,
     }
+}
+
+/// Most paths are in lower case already, and there may be thousands.
+fn lower_case(path: &str) -> Cow<'_, str> {
+    let is_lower = path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(path) } else { Cow::Owned(path.to_lowercase()) }
 }
 
 #[cfg(test)]

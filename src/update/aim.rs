@@ -1,9 +1,11 @@
 //! Where a trip goes and what was asked of it; with the measurements and the policy that the decision is made from.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
 use semver::Version;
+use serde::Serialize;
 
 use super::at_hand::AtHand;
 use super::belief::Believed;
@@ -61,7 +63,7 @@ pub struct Aim<'s> {
     /// Where to.
     pub target: Target,
     /// Bytes of the target's manifest.
-    pub manifest: Option<Vec<u8>>,
+    pub manifest: Option<Rc<Vec<u8>>>,
     /// Where contents come from that are not on the device.
     pub from: Option<From<'s>>,
     /// What was asked.
@@ -73,7 +75,7 @@ pub struct Aim<'s> {
 }
 
 /// What people are told about a release beside its plan.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct About {
     /// Release notes.
     pub notes: Option<String>,

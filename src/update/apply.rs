@@ -2,6 +2,7 @@
 //! comes through [`bring`] as well.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::aim::{About, Aim, Request, measure, measure_for, policy};
 use super::at_hand;
@@ -77,7 +78,7 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
     let manifest_bytes = std::mem::take(&mut believed.offer.manifest_bytes);
     let from = From::offered(source, &believed.offer, sha256);
     let (about, takes_back) = (About::of(&believed), believed.takes_back.clone());
-    bring(trip, Aim { action: Action::Apply, target, manifest: Some(manifest_bytes), from: Some(from), request, takes_back, about }, consent)
+    bring(trip, Aim { action: Action::Apply, target, manifest: Some(Rc::new(manifest_bytes)), from: Some(from), request, takes_back, about }, consent)
 }
 
 /// Returns to a backup. Needs nothing but the device.
@@ -109,7 +110,7 @@ pub fn rollback(trip: &mut Trip, name: Option<&str>, dry_run: bool, consent: Con
     let bytes = backup.manifest(disk)?;
     let request = Request { dry_run, allow_downgrade: true, force: true, ..Request::default() };
     let about = About { released: Some(backup.record.at), ..About::default() };
-    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes, from: None, request, takes_back: None, about }, consent)
+    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes.map(Rc::new), from: None, request, takes_back: None, about }, consent)
 }
 
 /// Plans, begins, stages, seals, switches, tries.
@@ -118,15 +119,12 @@ pub fn rollback(trip: &mut Trip, name: Option<&str>, dry_run: bool, consent: Con
 /// See [`apply`].
 pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
     let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
-    let old_manifest =
-        durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).doing(|| "reading the installed manifest".into())?;
-    // a damaged one describes nothing: the backup is then one of the files as they were found
-    let old_manifest = old_manifest.filter(|bytes| manifest::Manifest::parse(bytes).is_ok());
+    let described = survey::installed_manifest(trip.world.disk, &trip.settings.layout)?.is_some();
     let mut per_file = BTreeSet::new();
     let mut asked = false;
     loop {
         trip.phase(Phase::Planning, "looking at what is installed");
-        let (facts, at_hand) = measure_for(trip, &installed, &aim, &per_file)?;
+        let (mut facts, at_hand) = measure_for(trip, &installed, &aim, &per_file)?;
         let mut plan = match decide(&policy(trip, &aim), &installed, &aim.target, &facts) {
             Decision::Go(plan) => plan,
             Decision::UpToDate { drifted, note } => {
@@ -149,16 +147,18 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
             }
         };
         if let Some(from) = aim.from {
-            plan.price(from.manifest, &facts.at_hand, from.bundle.size, from.source.has_patches() && old_manifest.is_some());
+            plan.price(from.manifest, &facts.at_hand, from.bundle.size, from.source.has_patches() && described);
         }
         let spared = at_hand::spare_what_is_nowhere(&mut plan, &at_hand);
+        // the plan holds what of it matters from here on; of thousands of files it is megabytes
+        (facts.files, facts.obstacles, facts.at_hand) = Default::default();
         if !asked {
-            let proposal = Proposal::of(trip, &aim.about, &plan);
+            let proposal = Proposal::of(trip, &aim.about, plan);
             if aim.request.dry_run {
                 return Ok(Done::Planned(Box::new(proposal)));
             }
             consent(&proposal)?;
-            asked = true;
+            (asked, plan) = (true, proposal.plan);
         }
         let mut tx = begin::begin(trip, plan, &facts, aim.manifest.clone())?;
         if !spared.is_empty() {
@@ -166,7 +166,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
             trip.warn(words.clone());
             tx.notes.push(words);
         }
-        let sealed = match stage::prepare(trip, tx, &facts, at_hand, aim.from, old_manifest.as_deref()) {
+        let sealed = match stage::prepare(trip, tx, &facts, at_hand, aim.from) {
             Ok(sealed) => sealed,
             Err(not) => match *not {
                 NotSealed::Refused(tx, refused) if per_file.insert(refused.unit) => {
@@ -350,8 +350,7 @@ fn download(trip: &mut Trip, source: &dyn Source, offer: &Offer, target: Target,
         }
     }
     let mut cost = fetch::Cost::default();
-    let old_manifest = durable::read(disk, &layout.installed(), manifest::SIZE_MAX).unwrap_or_default();
-    let earlier = Earlier::of(disk, old_manifest.as_deref(), &at_hand);
+    let earlier = Earlier::of(disk, &layout, &at_hand);
     fetch::fetch(trip, from, missing, earlier.as_ref(), &mut cost).map_err(|e| e.during(Phase::Downloading))?;
     disk.sync_fs(&home).doing(|| format!("syncing {}", home.display()))?;
     if let Some(signature) = &offer.signature {

@@ -140,7 +140,7 @@ pub fn list(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Backup>> {
 ///
 /// # Errors
 /// A file that changed since it was looked at, a full disk, ….
-pub fn make(trip: &mut Trip, tx: &mut Tx, old_manifest: Option<&[u8]>) -> Result<()> {
+pub fn make(trip: &mut Trip, tx: &mut Tx) -> Result<()> {
     let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
     let home = layout.backups();
     if tx.plan.action == Action::Repair {
@@ -169,17 +169,18 @@ pub fn make(trip: &mut Trip, tx: &mut Tx, old_manifest: Option<&[u8]>) -> Result
         let want = Want { sha256: found.sha256, size: Some(found.size), mode: Some(found.mode), owner: Some((found.uid, found.gid)), config };
         Some(Entry { path: f.path.clone(), want, stored: f.is_backed_up() })
     });
+    let old_manifest = survey::installed_manifest(disk, &layout)?;
     let record = Record {
         sequence,
         at: now,
         version: tx.plan.from.clone(),
-        manifest_sha256: old_manifest.map(Digest::of),
+        manifest_sha256: old_manifest.as_deref().map(Digest::of),
         transaction: tx.journal.transaction.clone(),
         entries: entries.collect(),
     };
     let doing = || format!("writing the backup {name}");
     if let Some(bytes) = old_manifest {
-        write(disk, &work.join(manifest::NAME), bytes).doing(doing)?;
+        write(disk, &work.join(manifest::NAME), &bytes).doing(doing)?;
     }
     write(disk, &work.join("backup.json"), &record::seal_record(SCHEMA, &record)).doing(doing)?;
     // contents before the name that makes it a backup

@@ -2,6 +2,7 @@
 //! so that no effect can come before it.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -38,7 +39,7 @@ pub struct Tx {
     /// What it does; on disk since it began.
     pub plan: Plan,
     /// Bytes of the target's manifest, if it has one.
-    pub manifest: Option<Vec<u8>>,
+    pub manifest: Option<Rc<Vec<u8>>>,
     /// What it cost so far.
     pub cost: Cost,
     /// How long the switch took, until it was on the disk.
@@ -59,7 +60,7 @@ struct PlanFile {
 ///
 /// # Errors
 /// The records cannot be written; then nothing has begun.
-pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8>>) -> Result<Tx> {
+pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Rc<Vec<u8>>>) -> Result<Tx> {
     if trip.locked.is_none() {
         return Err(crate::error::Error::unexpected("a trip that only looks cannot begin a transaction"));
     }
@@ -205,6 +206,7 @@ impl Tx {
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
+        let manifest = manifest.map(Rc::new);
         let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }

@@ -137,10 +137,11 @@ fn available(trip: &mut Trip, believed: &Believed, installed: &Installed, patche
         Decision::Blocked(_) => None,
     };
     let manifest: &manifest::Manifest = &offer.manifest;
-    let proposal = plan.as_ref().map(|plan| Proposal::of(trip, &aim.about, plan));
+    let proposal = plan.map(|plan| Proposal::of(trip, &aim.about, plan));
+    let plan = proposal.as_ref().map(|p| &p.plan);
     if let (Some(proposal), Some(_)) = (&proposal, trip.locked) {
         // only a view, and in memory: who wants it and finds none asks again
-        let _ = durable::tell(trip.world.disk, &trip.settings.layout.planned(), proposal.json().to_string().as_bytes());
+        let _ = durable::tell(trip.world.disk, &trip.settings.layout.planned(), &serde_json::to_vec(proposal).expect("a proposal is plain data"));
     }
     Ok(Some(Available {
         version: manifest.version.clone(),
@@ -148,12 +149,12 @@ fn available(trip: &mut Trip, believed: &Believed, installed: &Installed, patche
         released: manifest.released,
         changelog: manifest.changelog.clone(),
         notes: manifest.notes.clone(),
-        download_bytes: plan.as_ref().map_or(offer.bundle.size, |p| p.fetch_bytes),
-        download_at_most: plan.as_ref().is_some_and(|p| p.fetch_at_most),
-        plan: plan.as_ref().map(crate::plan::Plan::counts).unwrap_or_default(),
+        download_bytes: plan.map_or(offer.bundle.size, |p| p.fetch_bytes),
+        download_at_most: plan.is_some_and(|p| p.fetch_at_most),
+        plan: plan.map(crate::plan::Plan::counts).unwrap_or_default(),
         services: plan.iter().flat_map(|p| p.restart.iter().chain(&p.reload)).cloned().collect(),
-        backup: plan.as_ref().is_some_and(|p| p.backup),
-        expected_offline_seconds: proposal.and_then(|p| p.expected_offline),
+        backup: plan.is_some_and(|p| p.backup),
+        expected_offline_seconds: proposal.as_ref().and_then(|p| p.expected_offline),
         earlier: between(manifest, installed.version.as_ref()),
         signed: believed.signed.clone(),
         doubts: believed.doubts.clone(),

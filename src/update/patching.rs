@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::at_hand::AtHand;
 use super::fetch::{From, Missing};
+use crate::device::Layout;
 use crate::error::{Error, Result};
-use crate::release::manifest::{File, Patch};
+use crate::release::manifest::{File, Patch, SIZE_MAX};
 use crate::release::patch::{NEW, Stretch};
 use crate::release::{Digest, Manifest};
 use crate::source::{self, Bits, Making, Unpacked};
-use crate::world::Disk;
+use crate::world::{Disk, durable};
 
 /// Bytes of one read.
 const CHUNK: usize = 32 << 10;
@@ -29,9 +30,9 @@ pub struct Earlier<'d> {
 }
 
 impl<'d> Earlier<'d> {
-    /// The release of these bytes, and what of it is here.
-    pub fn of(disk: &'d dyn Disk, manifest: Option<&[u8]>, at_hand: &'d AtHand) -> Option<Self> {
-        let manifest = Manifest::parse(manifest?).ok()?;
+    /// The installed release, and what of it is here; none where its manifest is damaged.
+    pub fn of(disk: &'d dyn Disk, layout: &Layout, at_hand: &'d AtHand) -> Option<Self> {
+        let manifest = Manifest::parse(&durable::read(disk, &layout.installed(), SIZE_MAX).ok()??).ok()?;
         let private = private(&manifest);
         let places = manifest.files.iter().map(|f| at_hand.place(&f.sha256).filter(|_| !private.contains(&f.sha256)).cloned()).collect();
         Some(Earlier { manifest, disk, at_hand, places })

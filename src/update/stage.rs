@@ -32,24 +32,17 @@ pub enum NotSealed {
 ///
 /// # Errors
 /// See [`NotSealed`].
-pub fn prepare(
-    trip: &mut Trip,
-    mut tx: Tx,
-    facts: &Facts,
-    at_hand: AtHand,
-    from: Option<fetch::From>,
-    old_manifest: Option<&[u8]>,
-) -> Result<Sealed, Box<NotSealed>> {
-    match build(trip, &mut tx, facts, at_hand, from, old_manifest) {
+pub fn prepare(trip: &mut Trip, mut tx: Tx, facts: &Facts, at_hand: AtHand, from: Option<fetch::From>) -> Result<Sealed, Box<NotSealed>> {
+    match build(trip, &mut tx, facts, at_hand, from) {
         Ok(()) => Ok(Sealed(tx)),
         Err(CloneError::Refused(refused)) => Err(Box::new(NotSealed::Refused(tx, refused))),
         Err(CloneError::Failed(error)) => Err(Box::new(NotSealed::Failed(tx, error))),
     }
 }
 
-fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Option<fetch::From>, old_manifest: Option<&[u8]>) -> Result<(), CloneError> {
+fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Option<fetch::From>) -> Result<(), CloneError> {
     ground(trip, tx)?;
-    contents(trip, tx, facts, at_hand, from, old_manifest)?;
+    contents(trip, tx, facts, at_hand, from)?;
     fitness::check(trip, tx)?;
     itself::check(trip, tx)?;
     // before the trees are cloned: it is in both of them then
@@ -71,7 +64,7 @@ fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Opt
         }
     }
     record.save(trip)?;
-    backup::make(trip, tx, old_manifest)?;
+    backup::make(trip, tx)?;
     seal(trip, tx, facts)?;
     Ok(())
 }
@@ -99,7 +92,7 @@ fn ground(trip: &mut Trip, tx: &Tx) -> Result<()> {
 }
 
 /// Stages every content: from the device if it is there, otherwise from the bundle.
-fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, from: Option<fetch::From>, old_manifest: Option<&[u8]>) -> Result<()> {
+fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, from: Option<fetch::From>) -> Result<()> {
     let mut missing = Missing::new();
     for unit in tx.journal.units.clone() {
         let owner = facts.units[unit.unit].owner;
@@ -140,7 +133,7 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
         return Err(Error::verification(format!("the content of {} is not on the device", fetch::named(&missing)))
             .hint("the backup is damaged; `rollback --list` shows others, `apply VERSION --allow-downgrade` fetches a release again"));
     };
-    let earlier = Earlier::of(trip.world.disk, old_manifest, &at_hand);
+    let earlier = Earlier::of(trip.world.disk, &trip.settings.layout, &at_hand);
     fetch::fetch(trip, from, missing, earlier.as_ref(), &mut tx.cost)?;
     trip.phase(Phase::Verifying, "everything that was fetched has the right digest");
     Ok(())

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Trip;
-use crate::device::managed;
+use crate::device::{Layout, managed};
 use crate::error::{Doing, Error, Result};
 use crate::plan::decide::Installed;
 use crate::plan::{Facts, Found, Target, UnitFacts, VolumeFacts, Want, Way};
@@ -43,6 +43,15 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
         released: manifest.released,
         files: target.files,
     })
+}
+
+/// The bytes of the installed manifest. A damaged one describes nothing: the backup is then one of the files as they were found.
+///
+/// # Errors
+/// It cannot be read at all.
+pub fn installed_manifest(disk: &dyn Disk, layout: &Layout) -> Result<Option<Vec<u8>>> {
+    let bytes = durable::read(disk, &layout.installed(), manifest::SIZE_MAX).doing(|| "reading the installed manifest".into())?;
+    Ok(bytes.filter(|bytes| Manifest::parse(bytes).is_ok()))
 }
 
 /// Measures everything that a decision about this target needs. `per_file` names managed paths whose exchange was refused before.

@@ -1,6 +1,7 @@
 //! Comparing the live files with the installed manifest, and putting back what drifted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::Serialize;
 
@@ -94,6 +95,7 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     let bytes = durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))?.ok_or_else(nothing_installed)?;
     let manifest = Manifest::parse(&bytes).map_err(|e| Error::verification(format!("{}: {e}", path.display())))?;
     let target = Target::of_release(&manifest, Digest::of(&bytes));
+    let bytes = Rc::new(bytes);
     let content = target.content;
     let request = Request { wanted: Wanted::Exact(manifest.version.clone()), allow_downgrade: true, force: true, repair: true, ..Request::default() };
     let aim = |from| Aim {

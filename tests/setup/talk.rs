@@ -123,6 +123,7 @@ fn what_a_release_suggests_is_watched_unless_somebody_says_otherwise() {
     fresh.setup(&[], &["--force", "--no-health"]);
     fresh.ok(&["apply", "-y"]);
     let said = doctor(&fresh);
+    assert_eq!(said.matches("warn  health").count() + said.matches("no [[health]] check").count(), 1, "told once: {said}");
     assert!(said.contains("nothing is watched") && said.contains("1.2.0 suggests http = \"http://127.0.0.1:9/ping\" and tcp = \"127.0.0.1:9\""), "{said}");
     fresh.setup(&[], &["--force", "--health", "unit:api"]);
     assert!(!doctor(&fresh).contains("nothing is watched"));

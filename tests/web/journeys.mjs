@@ -146,7 +146,18 @@ describe("journeys", { concurrency: 2 }, () => {
     t.after(() => demo.line.plug());
     await show(page);
     const file = page.locator("pikit-update-dialog input[type=file]");
-    await file.setInputFiles({ name: "holiday.tar.gz", mimeType: "application/gzip", buffer: Buffer.alloc(2_000_000, 7) });
+    // dropped onto the dialog; whether a browser would otherwise leave the page for it is what `dispatchEvent` tells
+    const drag = (type) =>
+      page.locator("pikit-update-dialog dialog").evaluate((box, type) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array(2_000_000).fill(7)], "holiday.tar.gz"));
+        return !box.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+      }, type);
+    assert.ok(await drag("dragover"));
+    assert.equal(await page.locator("pikit-update-dialog dialog.drop").count(), 1);
+    await look(page, "file-over");
+    assert.ok(await drag("drop"));
+    assert.equal(await page.locator("pikit-update-dialog dialog.drop").count(), 0);
     await tells(page, /The file/);
     await until("it is refused", async () => (await page.getByRole("alert").count()) === 1);
     assert.equal(existsSync(`${demo.board}/var/tmp/pikit-update/upload/bundle.tar.gz`), false);
