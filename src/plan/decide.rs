@@ -245,7 +245,8 @@ fn services(policy: &Policy, target: &Target, reasons: &mut Vec<Reason>) -> (Vec
 
 /// Every file of the old and the new side, with what happens to it.
 fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts) -> Vec<Planned> {
-    let mut all: BTreeMap<ReleasePath, Planned> = BTreeMap::new();
+    // a list and not a map: of thousands of files the map would be megabytes more
+    let mut all: Vec<Planned> = Vec::with_capacity(target.files.len().max(installed.files.len()));
     let placed = |path: &ReleasePath| managed::place(policy.managed, path).map(|(unit, inside)| (unit, inside.to_owned()));
     for (path, want) in &target.files {
         let Some((unit, inside)) = placed(path) else { continue };
@@ -269,9 +270,9 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
             change = Change::Gone;
         }
         if edited && policy.action == Action::Apply && before.is_none_or(|b| b.sha256 != want.sha256) {
-            lay_beside(&mut all, path, unit, &inside, want, facts);
+            all.extend(lay_beside(path, unit, &inside, want, facts));
         }
-        all.insert(path.clone(), Planned { path: path.clone(), unit, inside, change, drifted, want: Some(want.clone()), found });
+        all.push(Planned { path: path.clone(), unit, inside, change, drifted, want: Some(want.clone()), found });
     }
     for (path, before) in &installed.files {
         if target.files.contains_key(path) {
@@ -287,18 +288,23 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
             Some(_) if edited_config => Change::KeepEdited,
             Some(_) => Change::Remove,
         };
-        all.insert(path.clone(), Planned { path: path.clone(), unit, inside, change, drifted, want: None, found });
+        all.push(Planned { path: path.clone(), unit, inside, change, drifted, want: None, found });
     }
-    all.into_values().collect()
+    // by path; what a manifest says of a path goes before what would be laid there
+    all.reverse();
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.dedup_by(|later, kept| later.path == kept.path);
+    all.shrink_to_fit();
+    all
 }
 
 /// The new default of an edited config file goes beside it as `NAME.pikit-new`.
-fn lay_beside(all: &mut BTreeMap<ReleasePath, Planned>, path: &ReleasePath, unit: usize, inside: &str, want: &Want, facts: &Facts) {
+fn lay_beside(path: &ReleasePath, unit: usize, inside: &str, want: &Want, facts: &Facts) -> Option<Planned> {
     // beside a managed file there is no managed folder to lay anything into
     if inside.is_empty() {
-        return;
+        return None;
     }
-    let Ok(beside) = ReleasePath::new(&format!("{path}.pikit-new")) else { return };
+    let beside = ReleasePath::new(&format!("{path}.pikit-new")).ok()?;
     let found = facts.files.get(&beside).copied();
     let change = match &found {
         None => Change::Add,
@@ -306,7 +312,7 @@ fn lay_beside(all: &mut BTreeMap<ReleasePath, Planned>, path: &ReleasePath, unit
         Some(_) => Change::Replace,
     };
     let want = Want { config: false, ..want.clone() };
-    all.insert(beside.clone(), Planned { path: beside, unit, inside: format!("{inside}.pikit-new"), change, drifted: false, want: Some(want), found });
+    Some(Planned { path: beside, unit, inside: format!("{inside}.pikit-new"), change, drifted: false, want: Some(want), found })
 }
 
 #[cfg(test)]

@@ -43,7 +43,8 @@ pub fn write(new: &Manifest, entries: &[Entry], dir: &Path) -> Result<Option<Chu
         contents.push(Content { file: i as u32, common: file.arch.is_none() && !file.config, bytes });
     }
     let making = || "making chunks".to_owned();
-    let (list, frames) = make(&contents).doing(making)?;
+    let (list, mut bytes) = make(&contents).doing(making)?;
+    drop(contents);
     if list.len() > CHUNKS_MAX {
         return Ok(None);
     }
@@ -51,7 +52,8 @@ pub fn write(new: &Manifest, entries: &[Entry], dir: &Path) -> Result<Option<Chu
     // the door of the devices
     chunks::read_index(&mut &index[..]).doing(making)?;
     let name = format!("{}-{}{SUFFIX}", new.product.as_deref().unwrap_or_default(), new.version);
-    let bytes = [&index[..], &frames].concat();
+    // in place: the frames are a good part of the release
+    bytes.splice(..0, index.iter().copied());
     place::put(&dir.join(&name), &bytes)?;
     Ok(Some(Chunks { name, size: bytes.len() as u64, index: index.len() as u64, index_sha256: Digest::of(&index), sha256: Digest::of(&bytes) }))
 }

@@ -71,12 +71,11 @@ pub fn all<T: Send>(contents: usize, one: impl Fn(usize) -> io::Result<Vec<(T, V
             });
         }
     });
-    let (mut index, mut frames) = (Vec::new(), Vec::new());
-    for made in done.into_inner().expect("nobody panics with it").into_values() {
-        for (of, frame) in made? {
-            index.push(of);
-            frames.extend(frame);
-        }
+    let made = done.into_inner().expect("nobody panics with it").into_values().collect::<io::Result<Vec<_>>>()?;
+    let (mut index, mut frames) = (Vec::new(), Vec::with_capacity(made.iter().flatten().map(|(_, frame)| frame.len()).sum()));
+    for (of, frame) in made.into_iter().flatten() {
+        index.push(of);
+        frames.extend(frame);
     }
     Ok((index, frames))
 }

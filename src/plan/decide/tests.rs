@@ -124,6 +124,13 @@ fn edited_files_are_overwritten_and_edited_config_is_not() {
     assert!(plan.files[0].drifted && plan.files[0].is_backed_up());
     let untouched = go(decide(&case().policy(), &installed(&old), &new, &live(&[("web/a", "1"), ("web/conf", "default"), ("web/same", "default")])));
     assert_eq!(untouched.files[1].change, Change::Replace);
+
+    // a path is planned once, and what a release lists there goes before a default that would be laid there
+    new.files.insert(path("web/conf.pikit-new"), Want { config: false, sha256: Digest::of(b"listed"), ..new.files["web/conf"].clone() });
+    let plan = go(decide(&case().policy(), &installed(&old), &new, &live(&[("web/a", "1"), ("web/conf", "mine"), ("web/same", "default")])));
+    let beside: Vec<_> = plan.files.iter().filter(|f| f.path.as_str() == "web/conf.pikit-new").map(|f| f.want.as_ref().unwrap().sha256).collect();
+    assert_eq!(beside, [Digest::of(b"listed")]);
+    assert!(plan.files.is_sorted_by(|a, b| a.path < b.path));
 }
 
 #[test]
