@@ -14,6 +14,7 @@ use ureq::http::{Request, Response};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, SendBody};
 
+use super::far::Watched;
 use super::held::{Held, HeldAsset, Repository};
 use super::multipart;
 use super::target::Target;
@@ -157,11 +158,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Uploads a file, reading it from the disk while it is sent.
+    /// Uploads a file, reading it from the disk while it is sent; `told` hears of the bytes as they go.
     ///
     /// # Errors
     /// The file cannot be read; the server does not take it.
-    pub fn upload(&self, release: u64, name: &str, from: &Path) -> Result<HeldAsset, Trouble> {
+    pub fn upload(&self, release: u64, name: &str, from: &Path, told: impl FnMut(u64)) -> Result<HeldAsset, Trouble> {
         let reading = || format!("reading {}", from.display());
         let file = File::open(from).doing(reading)?;
         let size = file.metadata().doing(reading)?.len();
@@ -169,7 +170,7 @@ impl<'a> Client<'a> {
         let named = self.home.below(&[name]);
         let encoded = named.path().rsplit('/').next().unwrap_or_default();
         let at = at.query(&format!("name={encoded}"));
-        let mut body = multipart::file("attachment", name, &self.clock.new_id(), size, file);
+        let mut body = multipart::file("attachment", name, &self.clock.new_id(), size, Watched { inner: file, told });
         // a server that will not take so much says so before it is sent
         let request = self.request("POST", &at).header(CONTENT_TYPE, &body.kind).header(CONTENT_LENGTH, body.length).header(EXPECT, "100-continue");
         let answer = self.send(request, SendBody::from_reader(&mut body.bytes), &at)?;

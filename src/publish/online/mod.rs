@@ -11,6 +11,7 @@
 pub mod client;
 pub mod decide;
 pub mod earlier;
+mod far;
 pub mod held;
 pub mod multipart;
 pub mod ready;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::client::{Client, Trouble};
 use super::decide::{Action, Wanted, decide};
 use super::earlier;
+use super::far::Far;
 use super::held::Held;
 use super::ready::Ready;
 use super::target::Target;
@@ -105,7 +106,11 @@ impl Work<'_> {
                 }
                 Action::Hide => *held = Some(self.client.edit(id, &json!({"draft": true}))?),
                 Action::Delete { id: asset, .. } => self.client.delete(id, *asset)?,
-                Action::Upload { name, .. } => drop(self.client.upload(id, name, &self.ready.dir.join(name))?),
+                Action::Upload { name, size } => {
+                    let mut far = Far::start(name, *size, self.clock.monotonic());
+                    let told = |sent| far.sent(sent, self.clock.monotonic()).into_iter().for_each(|words| say(&words));
+                    drop(self.client.upload(id, name, &self.ready.dir.join(name), told)?);
+                }
                 Action::Show => drop(self.client.edit(id, &self.shown(held.as_ref()))?),
             }
             done.push(step.clone());
