@@ -225,7 +225,8 @@ class Dialog extends Base {
     box.ondragover = box.ondragleave = box.ondrop = (e) => {
       if (!e.dataTransfer?.types.includes("Files")) return;
       e.preventDefault();
-      const taken = screen(this.store.m, Date.now()).idle;
+      const s = screen(this.store.m, Date.now());
+      const taken = !!s.idle && !s.busy;
       e.dataTransfer.dropEffect = taken ? "copy" : "none";
       box.classList.toggle("drop", taken && e.type === "dragover");
       const file = e.type === "drop" && taken && e.dataTransfer.files[0];

@@ -89,7 +89,7 @@ impl<'l> Speaker<'l> {
         frame::write_two(&mut self.line, Kind::Bytes as u8, &words::pack_used(used), bytes)?;
         self.soon()
     }
-    /// A slow line shows its progress all the same.
+    /// A slow line shows its progress all the same: what was said goes with the next that is, a moment later.
     fn soon(&mut self) -> io::Result<()> {
         if self.sent.elapsed() > WAIT { self.send() } else { Ok(()) }
     }

@@ -24,7 +24,7 @@ use crate::error::{Code, Result};
 use crate::event::Silent;
 use crate::quantity::count;
 use crate::update::Trip;
-use crate::world::{Disk, World};
+use crate::world::World;
 
 /// What was looked at, and how it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,14 +83,15 @@ pub fn run(globals: &Globals, voice: &Voice, offline: bool, reset_time: bool) ->
         Ok(board) => {
             let disk = board.look_only();
             let mut silent = Silent;
-            found.extend(config(&board, &disk));
+            let around = match Trip::looking(World { disk: &disk, ..board.world() }, &board.settings, &mut silent) {
+                Ok(trip) => surroundings::look(&trip),
+                Err(e) => vec![Finding::fail("state", e.message(), e.hint.unwrap_or_else(|| "run it as root".into()))],
+            };
+            found.extend(config(&board, around.iter().any(|f| f.name == "health")));
             found.push(surroundings::clock(Some(&board)));
             found.extend(storage::look(&board));
             found.extend(memory::look(&board));
-            match Trip::looking(World { disk: &disk, ..board.world() }, &board.settings, &mut silent) {
-                Ok(trip) => found.extend(surroundings::look(&trip)),
-                Err(e) => found.push(Finding::fail("state", e.message(), e.hint.unwrap_or_else(|| "run it as root".into()))),
-            }
+            found.extend(around);
             found.extend(by_itself::look(&board));
             found.extend(program::look(&board));
             if !offline {
@@ -114,9 +115,8 @@ pub fn run(globals: &Globals, voice: &Voice, offline: bool, reset_time: bool) ->
     Ok(if failed == 0 { 0 } else { Code::Refused as u8 })
 }
 
-fn config(board: &Board, disk: &dyn Disk) -> Vec<Finding> {
-    // where the release suggests what to watch, that is told among the health checks, with what to do
-    let told_below = surroundings::unwatched(disk, &board.settings).is_some();
+/// What the config itself makes doubtful. `told_below`: that nothing is watched is told among the health checks, with what the release suggests.
+fn config(board: &Board, told_below: bool) -> Vec<Finding> {
     let doubts: Vec<&String> = board.settings.doubts.iter().filter(|doubt| !(told_below && *doubt == UNWATCHED)).collect();
     if doubts.is_empty() {
         return vec![Finding::ok("config", "it parses, and there are no doubts about it")];

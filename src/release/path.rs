@@ -1,8 +1,9 @@
 //! Paths within a release: relative, `/`-separated UTF-8, and unable to point anywhere else.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Longest path part, the NAME_MAX of Linux file systems, bytes.
 const PART_MAX: usize = 255;
@@ -10,9 +11,9 @@ const PART_MAX: usize = 255;
 const PATH_MAX: usize = 4096;
 
 /// A path that has been checked: no empty, `.` or `..` part, no control character, no backslash trick, within the limits.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct ReleasePath(String);
+/// Shared, because manifest, target, facts and plan all name the same thousands of files.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReleasePath(Arc<str>);
 
 impl ReleasePath {
     /// Checks a path.
@@ -41,7 +42,7 @@ impl ReleasePath {
                 _ => {}
             }
         }
-        Ok(ReleasePath(path.to_owned()))
+        Ok(ReleasePath(path.into()))
     }
     /// The path as text.
     pub fn as_str(&self) -> &str {
@@ -68,6 +69,12 @@ impl fmt::Debug for ReleasePath {
 impl std::borrow::Borrow<str> for ReleasePath {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for ReleasePath {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
     }
 }
 

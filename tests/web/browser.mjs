@@ -131,3 +131,13 @@ export const dialog = (page) => page.locator("pikit-update-dialog dialog");
 export const title = (page) => page.locator("pikit-update-dialog .hero h3");
 export const button = (page, name) => page.locator("pikit-update-dialog").getByRole("button", { name, exact: true });
 export const words = (locator) => locator.evaluate((el) => el.innerText);
+
+/// A file dragged over the dialog (`dragover`) or dropped onto it (`drop`): whether the page stays where it is, and whether the dialog shows that it
+/// would take it.
+export const drag = (page, type) =>
+  dialog(page).evaluate((box, type) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([new Uint8Array(2_000_000).fill(7)], "holiday.tar.gz"));
+    const stays = !box.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+    return { stays, taken: box.classList.contains("drop") };
+  }, type);

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { axe, button, chip, chipComesAtOnce, chipWaitsForNothing, dialog, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
+import { axe, button, chip, chipComesAtOnce, chipWaitsForNothing, dialog, drag, launch, open, overflow, shot, title, until, words } from "./browser.mjs";
 import { Board, names, state, upload } from "./mock-server.mjs";
 
 let browser;
@@ -222,6 +222,7 @@ test("login: a wrong token, the right one, and out again", async (t) => {
   await show(page);
   await says(page, "Log in to see updates");
   await shot(page, "login-light");
+  for (const type of ["dragover", "dragover", "drop"]) assert.deepEqual(await drag(page, type), { stays: true, taken: false });
   assert.deepEqual(await axe(page), []);
   const input = page.locator("pikit-update-dialog input");
   assert.ok(await input.evaluate((el) => el.getRootNode().activeElement === el), "the field has the focus");
@@ -524,6 +525,7 @@ test("a file that is refused, one that breaks off, and one that is called back",
   board.holding = new Promise((done) => (go = done));
   await pick(page, Buffer.alloc(3_000_000));
   await says(page, "Looking at the file");
+  for (const type of ["dragover", "drop"]) assert.deepEqual(await drag(page, type), { stays: true, taken: false });
   await button(page, "Cancel").click();
   await says(page, "Up to date");
   go();

@@ -74,7 +74,7 @@ pub fn look(trip: &Trip) -> Vec<Finding> {
 }
 
 /// Nothing is asked after an update, although the release says what could be.
-pub fn unwatched(disk: &dyn Disk, settings: &Settings) -> Option<Finding> {
+fn unwatched(disk: &dyn Disk, settings: &Settings) -> Option<Finding> {
     if !settings.health.is_empty() {
         return None;
     }
