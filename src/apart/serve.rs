@@ -24,7 +24,7 @@ use crate::world::Clock;
 use crate::world::clock::RealClock;
 
 /// Bytes that are said in one go: for each, the other end is woken.
-const AT_ONCE: usize = 64 << 10;
+const AT_ONCE: usize = 32 << 10;
 /// How long something that was said may wait to go along with what follows.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -195,7 +195,7 @@ struct Sending<'s, 'l> {
 
 impl<'s, 'l> Sending<'s, 'l> {
     fn to(to: &'s RefCell<Speaker<'l>>) -> Self {
-        Sending { to, buffer: vec![0; CHUNK] }
+        Sending { to, buffer: Vec::new() }
     }
 }
 
@@ -210,6 +210,8 @@ impl Unpacked for Sending<'_, '_> {
     fn entry(&mut self, head: &Head, content: &mut dyn Read, used: &Cell<u64>) -> Result<()> {
         let mut speaker = self.to.borrow_mut();
         speaker.say(Kind::Entry, &words::pack_entry(head, used.get())).map_err(cut)?;
+        // one for all entries; what a patch makes needs none
+        self.buffer.resize(CHUNK, 0);
         let mut left = head.size;
         while left > 0 {
             let most = left.min(CHUNK as u64) as usize;

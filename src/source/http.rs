@@ -69,7 +69,7 @@ impl<'a> Http<'a> {
             .timeout_send_request(wait)
             .timeout_recv_response(wait)
             .timeout_per_read(wait)
-            .input_buffer_size(64 << 10)
+            .input_buffer_size(32 << 10)
             .output_buffer_size(8 << 10)
             .build();
         let proxies = Proxies::new(|name| std::env::var(name).ok())?;

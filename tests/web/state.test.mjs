@@ -28,6 +28,7 @@ const ids = (s) => s.buttons.map((b) => b.id);
 const TABLE = {
   "up-to-date": ["Updates: Up to date", "Up to date", /1\.1\.0 is the newest/, ["check"]],
   available: ["Update available", "1.1.0 → 1.2.0", /20 Nov.*3\.2 MB to download/, ["install", "check", "skip"]],
+  "available-at-most": ["Update available", "1.1.0 → 1.2.0", /20 Nov.*at most 574 kB to download/, ["install", "check", "skip"]],
   "available-cumulative": ["Update available", "1.0.0 → 1.2.0", /7\.1 MB/, ["install", "check", "skip"]],
   checking: ["Updates: Checking…", "Checking for updates", /release server/, []],
   pending: ["Updating…", "Starting", /has the request/, []],
