@@ -119,7 +119,6 @@ pub fn rollback(trip: &mut Trip, name: Option<&str>, dry_run: bool, consent: Con
 /// See [`apply`].
 pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
     let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
-    let described = survey::installed_manifest(trip.world.disk, &trip.settings.layout)?.is_some();
     let mut per_file = BTreeSet::new();
     let mut asked = false;
     loop {
@@ -147,7 +146,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
             }
         };
         if let Some(from) = aim.from {
-            plan.price(from.manifest, &facts.at_hand, from.bundle.size, from.source.has_patches() && described);
+            plan.price(from.manifest, &facts.at_hand, from.bundle.size, from.source.has_patches() && installed.manifest_sha256.is_some());
         }
         let spared = at_hand::spare_what_is_nowhere(&mut plan, &at_hand);
         // the plan holds what of it matters from here on; of thousands of files it is megabytes

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{Board, Finding};
 use crate::apart;
 use crate::cli::args::Globals;
-use crate::device::Settings;
 use crate::error::Result;
 use crate::quantity::count;
 use crate::release::{Hint, Manifest, manifest};
@@ -16,7 +15,7 @@ use crate::trust::Sync;
 use crate::update::belief::Belief;
 use crate::update::judge::Judging;
 use crate::update::{Trip, trial};
-use crate::world::{Disk, durable};
+use crate::world::durable;
 
 /// How long a control command may take to say whether a unit is active.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -63,7 +62,7 @@ pub fn reset_time(globals: &Globals) -> Result<()> {
 /// Services and health checks.
 pub fn look(trip: &Trip) -> Vec<Finding> {
     let mut found = services(trip);
-    found.extend(unwatched(trip.world.disk, trip.settings));
+    found.extend(unwatched(trip));
     found.extend(trip.settings.health.iter().map(|probe| match trial::ask(trip, probe) {
         Ok(()) => Finding::ok("health", format!("{} passes", probe.name())),
         Err(why) => {
@@ -74,12 +73,12 @@ pub fn look(trip: &Trip) -> Vec<Finding> {
 }
 
 /// Nothing is asked after an update, although the release says what could be.
-fn unwatched(disk: &dyn Disk, settings: &Settings) -> Option<Finding> {
-    if !settings.health.is_empty() {
+fn unwatched(trip: &Trip) -> Option<Finding> {
+    if !trip.settings.health.is_empty() {
         return None;
     }
     // one that cannot be read is told elsewhere
-    let bytes = durable::read(disk, &settings.layout.installed(), manifest::SIZE_MAX).ok()??;
+    let bytes = durable::read(trip.world.disk, &trip.settings.layout.installed(), manifest::SIZE_MAX).ok()??;
     let manifest = Manifest::parse(&bytes).ok()?;
     let hints: Vec<String> = Hint::of(&manifest.health).into_iter().map(|hint| in_config(&hint.into())).collect();
     let what = format!("nothing is watched after an update; {} suggests {}", manifest.version, hints.join(" and "));
