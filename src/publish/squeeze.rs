@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
 
-use zstd_safe::{CCtx, CParameter};
+use zstd_safe::{CCtx, CParameter, Strategy};
 
 use crate::release::patch::WINDOW_LOG;
 
@@ -13,13 +13,16 @@ const LEVEL: i32 = 19;
 /// How hard with a chunk: what it is compressed against is looked through for every few kilobytes anew, which the higher levels do ten
 /// times more slowly, for 2 to 6 % fewer bytes.
 const CHUNK_LEVEL: i32 = 12;
+/// How it looks for matches in a chunk. Left to itself, zstd sorts what is shorter than 256 KiB into a tree first: half as long again, for
+/// 0.3 % fewer bytes.
+const CHUNK_STRATEGY: Strategy = Strategy::ZSTD_lazy2;
 
 /// Compresses `plain` into one frame, against `before` if there is something.
 ///
 /// # Errors
 /// zstd's own.
 pub fn frame(plain: &[u8], before: &[u8]) -> io::Result<Vec<u8>> {
-    compress(plain, before, LEVEL, !before.is_empty())
+    compress(plain, before, &[CParameter::CompressionLevel(LEVEL), CParameter::EnableLongDistanceMatching(!before.is_empty())])
 }
 
 /// Compresses a chunk in the same way.
@@ -27,21 +30,20 @@ pub fn frame(plain: &[u8], before: &[u8]) -> io::Result<Vec<u8>> {
 /// # Errors
 /// zstd's own.
 pub fn chunk(plain: &[u8], before: &[u8]) -> io::Result<Vec<u8>> {
-    compress(plain, before, CHUNK_LEVEL, false)
+    compress(plain, before, &[CParameter::CompressionLevel(CHUNK_LEVEL), CParameter::Strategy(CHUNK_STRATEGY)])
 }
 
-fn compress(plain: &[u8], before: &[u8], level: i32, far: bool) -> io::Result<Vec<u8>> {
+fn compress(plain: &[u8], before: &[u8], how: &[CParameter]) -> io::Result<Vec<u8>> {
     let wrong = |code| io::Error::other(zstd_safe::get_error_name(code));
     let mut context = CCtx::create();
-    for parameter in [
-        CParameter::CompressionLevel(level),
+    let always = [
         CParameter::WindowLog(window(plain.len() + before.len())),
-        CParameter::EnableLongDistanceMatching(far),
         // what is known already is not sent: the index tells the sizes, the manifest the digests
         CParameter::ChecksumFlag(false),
         CParameter::DictIdFlag(false),
-    ] {
-        context.set_parameter(parameter).map_err(wrong)?;
+    ];
+    for parameter in how.iter().chain(&always) {
+        context.set_parameter(*parameter).map_err(wrong)?;
     }
     if !before.is_empty() {
         context.ref_prefix(before).map_err(wrong)?;
