@@ -281,18 +281,31 @@ fn six_connections_of_a_browser_are_all_answered() {
     println!("six connections at once, 20 times: all answered, the slowest round {longest:?}");
 }
 
+/// How long so many take when each waits for the one before: what this machine needs for the work itself.
+fn one_after_the_other(target: &Target, count: usize, words: &[u8]) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..count {
+        let mut stream = target.connect();
+        stream.write_all(words).unwrap();
+        assert_eq!(target::reply(stream, begun).status, 200);
+    }
+    begun.elapsed()
+}
+
 #[test]
 fn a_hundred_requests_at_once_are_all_answered() {
     let target = Target::start(Setup::default());
+    let words = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    let alone = one_after_the_other(&target, 100, words);
     let (pulse, begun) = (Pulse::start(), Instant::now());
     let mut all: Vec<_> = (0..100).map(|_| target.connect()).collect();
     for stream in &mut all {
-        stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").unwrap();
+        stream.write_all(words).unwrap();
     }
     for stream in all {
         let reply = target::reply(stream, begun);
         assert_eq!(reply.status, 200, "{}", reply.text);
-        assert!(reply.took < pulse.allows(seconds(1)), "{:?}", reply.took);
+        assert!(reply.took < pulse.allows(seconds(1).max(2 * alone)), "{:?}", reply.took);
     }
     println!("100 requests at once: answered within {:?}; {}", begun.elapsed(), target.vitals());
     let slow: Vec<_> = (0..30).map(|_| target.begin("/slow?4000")).collect();
@@ -587,6 +600,7 @@ fn the_program_itself_stands_it_all() {
     let page = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
     let status = format!("GET /api/update/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
     for (count, words) in [(6, page), (100, page), (100, &status)] {
+        let alone = one_after_the_other(&target, count, words.as_bytes());
         let (pulse, begun) = (Pulse::start(), Instant::now());
         let mut all: Vec<_> = (0..count).map(|_| target.connect()).collect();
         for stream in &mut all {
@@ -596,7 +610,7 @@ fn the_program_itself_stands_it_all() {
         assert!(replies.iter().all(|r| r.status == 200), "{:?}", replies.iter().find(|r| r.status != 200));
         let took = begun.elapsed();
         println!("serve, {count} at once: all answered within {took:?}; {}", target.vitals());
-        assert!(took < pulse.allows(seconds(1)), "{took:?}");
+        assert!(took < pulse.allows(seconds(1).max(2 * alone)), "{took:?}");
     }
 
     let watch = Watch::start(&target);

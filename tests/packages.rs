@@ -104,7 +104,7 @@ fn the_package_installs_upgrades_and_purges_and_leaves_what_a_person_made() {
 
     // a person sets it up, and edits what is theirs
     let config = "product = \"pikit\"\n[source]\ndir = \"/srv/releases\"\n[trust]\nrequired = false\n[[managed]]\nfrom = \"pikit-web/\"\nto = \"/var/www/pikit-web/\"\n\
-                  [[managed]]\nfrom = \"pikit-api.py\"\nto = \"/usr/local/bin/pikit-api.py\"\n[services]\nrestart = [\"pikit-api.service\"]\n[trial]\ntimeout = \"60s\"\ninterval = \"100ms\"\nsettle = \"300ms\"\n[backup]\nmin_free = \"0\"\n";
+                  [[managed]]\nfrom = \"pikit-api.py\"\nto = \"/usr/local/bin/pikit-api.py\"\n[services]\nrestart = [\"pikit-api.service\"]\n[trial]\ntimeout = \"300s\"\ninterval = \"100ms\"\nsettle = \"300ms\"\n[backup]\nmin_free = \"0\"\n";
     machine.write("etc/pikit/updater.toml", config);
     machine.write("etc/pikit/notes.txt", "mine");
     machine.write("etc/systemd/system/pikit-update-api.socket.d/override.conf", "[Socket]\nBacklog=64\n");

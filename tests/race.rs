@@ -226,8 +226,10 @@ fn race(reach: Reach, rounds: u64) {
         if ran.code == 7 || round % 20 == 19 {
             // what a person would do: stop whoever it is, put the folder back, settle
             kill_process(pid, Signal::STOP).unwrap();
-            // the signal is on its way when the call returns
-            until("the other user stands still", || fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap().contains(") T ").then_some(()));
+            // the signal is on its way when the call returns, and reaches one thread after the other
+            let stopped = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).is_ok_and(|stat| stat.contains(") T "));
+            let threads = || fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+            until("the other user stands still", || threads().all(|t| stopped(t.unwrap())).then_some(()));
             tidy(&board, reach);
             settle(&board, &format!("{reach:?}, round {round}, {words:?}: {}", ran.err));
             kill_process(pid, Signal::CONT).unwrap();

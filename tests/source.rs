@@ -567,7 +567,10 @@ fn a_list_of_exactly_the_limit_is_read() {
 
 #[test]
 fn nobody_there_and_no_such_name_are_said_at_once() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // bound, so that nobody else takes it, and never listened on
+    let held = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&held, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let port = std::net::SocketAddr::try_from(rustix::net::getsockname(&held).unwrap()).unwrap().port();
     let clock = TestClock::new();
     let settings = settings(&format!("url = \"http://127.0.0.1:{port}/\""), "");
     let found = find(&settings, source::open(&settings, &clock).unwrap().as_ref(), &Wanted::Best, &any, &mut Memory::default());

@@ -7,6 +7,7 @@ use crate::board;
 use crate::events::{Run, delay};
 use crate::server::{Server, Stream};
 use crate::support::board::{program, release_program};
+use crate::support::pulse::Pulse;
 
 #[test]
 fn figures_of_a_server_of_a_household() {
@@ -26,8 +27,10 @@ fn figures_of_a_server_of_a_household() {
         println!("GET {path}: median {:?}, of 300 the slowest but three {:?}", all[150], all[296]);
         all[150]
     };
-    assert!(time("/ping") < Duration::from_millis(50));
-    assert!(time("/api/update/status") < Duration::from_millis(50));
+    let pulse = Pulse::start();
+    for path in ["/ping", "/api/update/status"] {
+        assert!(time(path) < pulse.allows(Duration::from_millis(50)), "{path}");
+    }
     time("/api/update/plan");
     time("/api/update/verify");
     let page = || {

@@ -37,33 +37,41 @@ impl Nginx {
         let program = program()?;
         let dir = board.path("nginx");
         fs::create_dir_all(&dir).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let socket = board.path("run/pikit-update/api.sock");
         let ours = include_str!("../../units/nginx.conf");
         assert!(ours.contains("unix:/run/pikit-update/api.sock;"));
         fs::write(dir.join("ours.conf"), ours.replace("/run/pikit-update/api.sock", socket.to_str().unwrap())).unwrap();
         let user = if rustix::process::getuid().is_root() { "user root;" } else { "" };
         let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|n| format!("{n}_temp_path {0}/{n};", dir.display())).concat();
-        let config = format!(
-            "daemon off; {user} worker_processes 1; pid {0}/pid; error_log stderr warn;\nevents {{}}\nhttp {{ access_log {0}/access.log; {temp}\n\
-             server {{ listen {port}; server_name localhost; location / {{ return 200 'the dashboard'; }} include {0}/ours.conf; }} }}",
-            dir.display()
-        );
-        fs::write(dir.join("nginx.conf"), config).unwrap();
-        let mut nginx = Nginx { child: Nginx::spawn(&program, &dir), dir, door: Door::Tcp(port) };
-        nginx.ready();
-        Some(nginx)
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let config = format!(
+                "daemon off; {user} worker_processes 1; pid {0}/pid; error_log stderr warn;\nevents {{}}\nhttp {{ access_log {0}/access.log; {temp}\n\
+                 server {{ listen {port}; server_name localhost; location / {{ return 200 'the dashboard'; }} include {0}/ours.conf; }} }}",
+                dir.display()
+            );
+            fs::write(dir.join("nginx.conf"), config).unwrap();
+            let mut nginx = Nginx { child: Nginx::spawn(&program, &dir), dir: dir.clone(), door: Door::Tcp(port) };
+            if nginx.is_ready() {
+                return Some(nginx);
+            }
+        }
     }
     fn spawn(program: &PathBuf, dir: &PathBuf) -> Child {
         let log = fs::File::options().create(true).append(true).open(dir.join("error.log")).unwrap();
         let mut command = Command::new(program);
         command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
-    fn ready(&mut self) {
+    /// Waits until it answers; `false`: somebody else has taken its port meanwhile.
+    fn is_ready(&mut self) -> bool {
         until("nginx", || {
-            assert!(self.child.try_wait().unwrap().is_none(), "{}", fs::read_to_string(self.dir.join("error.log")).unwrap_or_default());
-            self.door.try_ask("GET", "/", &[], "").ok().filter(|a| a.status == 200)
-        });
+            if self.child.try_wait().unwrap().is_some() {
+                let said = fs::read_to_string(self.dir.join("error.log")).unwrap_or_default();
+                assert!(said.contains("Address already in use"), "{said}");
+                return Some(false);
+            }
+            self.door.try_ask("GET", "/", &[], "").ok().filter(|a| a.status == 200).map(|_| true)
+        })
     }
     /// As systemd does it: it may end what it has begun for a moment.
     fn stop(&mut self) {
@@ -73,7 +81,7 @@ impl Nginx {
     }
     fn restart(&mut self) {
         self.child = Nginx::spawn(&program().unwrap(), &self.dir);
-        self.ready();
+        assert!(self.is_ready(), "its port was taken while it was away");
     }
 }
 

@@ -149,7 +149,7 @@ fn a_request_that_nobody_takes_is_given_up_in_words_and_keeps_nobody_out() {
     assert_eq!(request, json!({"transaction": id, "action": "apply"}));
     let told = stream.until("its end", |e| e.name == "result").pop().unwrap().data;
     println!("a request that nobody takes is given up after {:?}", begun.elapsed());
-    assert!((29..45).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((29..120).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!((&told["transaction"], &told["reason"]), (&json!(id), &json!("nobody took the request")));
     assert!(told["hint"].as_str().unwrap().contains("pikit-update-apply.path"), "{told}");
     let state = server.state();

@@ -143,6 +143,7 @@ fn a_login_makes_a_session_and_another_token_ends_it() {
 fn the_token_is_made_once_and_seen_by_nobody() {
     let board = board("secret");
     assert!(!board.has("etc/pikit/api-token"));
+    crate::held(&board);
     let server = Server::start(&board);
     let path = board.path("etc/pikit/api-token");
     let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
@@ -154,15 +155,18 @@ fn the_token_is_made_once_and_seen_by_nobody() {
     let id = server.begin("apply", &json!({}));
     // while it runs: what everybody on the board may read of the processes
     let mut listing = String::new();
-    until("its end", || {
+    let mut listed = || {
         for entry in std::fs::read_dir("/proc").unwrap().flatten().filter(|e| e.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit())) {
             for name in ["cmdline", "environ"] {
                 listing += &String::from_utf8_lossy(&std::fs::read(entry.path().join(name)).unwrap_or_default());
             }
         }
-        (server.state()["last_request"]["transaction"] == id.as_str()).then_some(())
-    });
-    assert!(listing.contains("request"), "the other side was not seen");
+        // a word of its command line, and of nobody's environment
+        listing.contains("\0request\0")
+    };
+    until("the other side to be seen", || listed().then_some(()));
+    crate::release_hold(&board);
+    until("its end", || (listed() && server.state()["last_request"]["transaction"] == id.as_str()).then_some(()));
     let mut told: Vec<String> = vec![listing, server.said()];
     for (method, path) in CLOSED.iter().filter(|(m, p)| *m == "GET" && !p.ends_with("events")) {
         let answer = server.ask(method, path, "");

@@ -119,13 +119,9 @@ impl Target {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let runtime = std::env::temp_dir().join(format!("pikit-hostile-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir_all(&runtime).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "serve_when_asked_to", "--nocapture"])
             .env("PIKIT_TEST_GATE", setup.to_text())
-            .env("PIKIT_TEST_ADDRESS", address.to_string())
             .env("RUNTIME_DIRECTORY", &runtime)
             // a backtrace costs more memory than everything that is measured here
             .env("RUST_BACKTRACE", "0")
@@ -134,7 +130,7 @@ impl Target {
             .spawn()
             .unwrap();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-        assert!(lines.any(|l| l.unwrap() == "alive"), "the target did not start");
+        let address = lines.find_map(|l| l.unwrap().strip_prefix("alive at ").map(|a| a.parse().unwrap())).expect("the target starts");
         // the rest of what it says is read, so that it is not stuck
         std::thread::spawn(move || lines.for_each(drop));
         Target { child, address, runtime, memory: 10 << 10 }
@@ -347,7 +343,8 @@ pub fn serve() {
         (limit.current, limit.maximum) = (Some(files), Some(files));
         rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     }
-    let tcp = TcpListener::bind(std::env::var("PIKIT_TEST_ADDRESS").unwrap()).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
     let unix = UnixListener::bind(PathBuf::from(std::env::var("RUNTIME_DIRECTORY").unwrap()).join("api.sock")).unwrap();
     let routes = Arc::new(Routes::default());
     let handler = move |request: Request, caller: Caller| {
@@ -355,7 +352,7 @@ pub fn serve() {
         routes.handle(request, &caller);
         routes.working.fetch_sub(1, Ordering::SeqCst);
     };
-    let running = gate::serve(vec![Listener::Tcp(tcp), Listener::Unix(unix)], limits, handler, || println!("\nalive")).unwrap();
+    let running = gate::serve(vec![Listener::Tcp(tcp), Listener::Unix(unix)], limits, handler, move || println!("\nalive at {address}")).unwrap();
     // ends with its parent, too
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);

@@ -298,9 +298,11 @@ impl Machine {
     }
     /// Waits until the last transaction ended so, with this version installed and nothing left over.
     pub fn until_ended(&self, outcome: &str, version: &str) {
-        self.until(&format!("{outcome}, {version}"), || {
-            (self.outcome() == (outcome.into(), version.into()) && !self.has("var/lib/pikit-update/journal.json")).then_some(())
-        });
+        self.until(&format!("{outcome}, {version}"), || (self.outcome() == (outcome.into(), version.into()) && self.idle()).then_some(()));
+    }
+    /// Whether no transaction is there and nobody holds the lock: who has let go of it has emptied its file, and that comes last.
+    pub fn idle(&self) -> bool {
+        !self.has("var/lib/pikit-update/journal.json") && self.text("run/pikit-update.lock").is_empty()
     }
 }
 
