@@ -16,7 +16,7 @@ use crate::plan::{Action, Plan, Target, Want};
 use crate::record;
 use crate::release::manifest::{self, Manifest};
 use crate::release::{Digest, ReleasePath, digest::Hashing};
-use crate::state::status::BackupLine;
+use crate::state::status::{self, BackupLine};
 use crate::world::{Disk, durable};
 
 /// Format of the record.
@@ -188,6 +188,41 @@ pub fn make(trip: &mut Trip, tx: &mut Tx) -> Result<()> {
     disk.rename(&work, &home.join(&name), true).doing(doing)?;
     tx.journal.backup = Some(name);
     Ok(())
+}
+
+/// A stored file is a second name of what lay there: who wrote into it after the last look before the switch wrote into the backup, too.
+/// Its record then says what is in it now, so that the way back brings that, and is not refused for it.
+///
+/// # Errors
+/// A stored file cannot be read; the record cannot be written.
+pub fn keep_up(trip: &mut Trip, tx: &Tx) -> Result<()> {
+    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
+    let Some(name) = &tx.journal.backup else { return Ok(()) };
+    let files = layout.backups().join(name).join("files");
+    let mut written = Vec::new();
+    for file in tx.plan.files.iter().filter(|f| f.is_backed_up()) {
+        let found = file.found.as_ref().expect("only found files are backed up");
+        let kept = files.join(file.path.as_str());
+        let meta = disk.meta(&kept).doing(|| format!("looking at {}", kept.display()))?;
+        // a copy, where there are no second names, nobody else writes into
+        if let Some(meta) = meta.filter(|m| m.ino == found.ino && !survey::unchanged(Some(m), found)) {
+            let sha256 = survey::hash(disk, &kept)?;
+            if sha256 != found.sha256 {
+                written.push((&file.path, sha256, meta.size));
+            }
+        }
+    }
+    if written.is_empty() {
+        return Ok(());
+    }
+    let Some(mut backup) = list(disk, &layout)?.into_iter().find(|b| b.name == *name) else { return Ok(()) };
+    for (path, sha256, size) in written {
+        for entry in backup.record.entries.iter_mut().filter(|e| e.path == *path) {
+            (entry.want.sha256, entry.want.size) = (sha256, Some(size));
+        }
+        trip.warn(format!("{path} was written to while the trees were switched: what was written is in the backup {name}"));
+    }
+    status::save(disk, &layout, &backup.dir.join("backup.json"), &record::seal_record(SCHEMA, &backup.record))
 }
 
 /// Where a backup is put together.

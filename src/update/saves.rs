@@ -1,6 +1,9 @@
 //! What people and services save while an update or a rollback runs: not one save is lost.
 
+use std::cell::Cell;
+use std::io::Write as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::rig::{Deed, Made, board, made, run, write};
 use crate::world::sim::{Cut, SimDisk};
@@ -100,6 +103,42 @@ fn an_edit_of_a_listed_file_at_any_moment_is_live_or_kept() {
             .collect();
         assert!(!everywhere.is_empty(), "edited at effect {k}, and lost: {ended:?}");
     }
+}
+
+/// A backup is a second name of what it keeps: what is written into a file after it was looked at changes both.
+#[test]
+fn an_edit_in_place_before_the_switch_ends_the_update_or_comes_back_with_the_backup() {
+    let base = base(SimDisk::new());
+    let dry = base.clone();
+    run(&dry, &Deed::Apply(&new())).unwrap();
+    let (mut ended_it, mut too_late, mut came_back) = (0, 0, 0);
+    for k in 0..dry.effects() {
+        let disk = base.clone();
+        let preparing = Rc::new(Cell::new(false));
+        let seen = preparing.clone();
+        disk.meanwhile(k, move |disk| {
+            if read(disk, "/srv/web/index.html").as_deref() == Some("old") {
+                seen.set(read(disk, "/var/lib/pikit-update/journal.json").is_some_and(|journal| journal.contains("preparing")));
+                disk.append(Path::new("/srv/web/index.html")).unwrap().write_all(b" by hand").unwrap();
+            }
+        });
+        let ended = run(&disk, &Deed::Apply(&new()));
+        let edited = || read(&disk, "/srv/web/index.html").as_deref() == Some("old by hand");
+        match ended {
+            Err(e) => {
+                assert!(e.message().contains("was changed while the update was being prepared") && edited(), "edited at effect {k}: {}", e.message());
+                ended_it += 1;
+            }
+            Ok(_) => {
+                too_late += usize::from(preparing.get());
+                run(&disk, &Deed::Rollback).unwrap_or_else(|e| panic!("edited at effect {k}, and the way back is refused: {}", e.message()));
+                came_back += usize::from(edited());
+            }
+        }
+    }
+    assert!(ended_it > 50 && came_back > 1, "{ended_it} {came_back}");
+    // after the last look nothing is left to do but to tell that the switch begins, and to write it into the journal
+    assert!(too_late < 8, "{too_late}");
 }
 
 /// Services come back to a tree that already has what they saved while it was being prepared.
