@@ -22,7 +22,7 @@ pub use demo::{Demo, DemoPart};
 #[cfg(not(feature = "maintainer"))]
 pub use elsewhere::Elsewhere as Maintain;
 #[cfg(feature = "maintainer")]
-pub use maintain::{CheckExpiry, Keygen, Keys, Lint, Pack, Publish, Rotate, Sign, VerifyRelease};
+pub use maintain::{CheckExpiry, Keygen, Keys, Lint, Pack, Packing, Publish, Rotate, Sign, VerifyRelease};
 #[cfg(feature = "maintainer")]
 pub use maintainer::{Maintain, Shell};
 pub use setup::Setup;

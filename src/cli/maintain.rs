@@ -4,25 +4,27 @@ mod lint;
 mod publish;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use serde_json::json;
 
 pub use lint::lint_release;
 pub use publish::publish_release;
 
-use super::args::{CheckExpiry, Keygen, Keys, Pack, Rotate, Sign, VerifyRelease};
+use super::args::{CheckExpiry, Keygen, Keys, Pack, Packing, Rotate, Sign, VerifyRelease};
 use super::voice::{Tone, Voice, clean, clean_lines, json_line, with_ok};
 use crate::error::{Code, Error, Result};
 use crate::publish::Before;
 use crate::publish::examine::{self, Level};
 use crate::publish::key::Signer;
+use crate::publish::pack::Prepared;
 use crate::publish::reach::Reach;
 use crate::publish::recipe::{self, Overrides};
 use crate::publish::secret::{self, Place};
 use crate::publish::sign::{self, Wanted};
 use crate::publish::terminal::Terminal;
 use crate::publish::trust_file::{self, Change, Step, TrustFile};
-use crate::publish::{expiry, keygen, pack, place, signers};
+use crate::publish::{expiry, keygen, place, signers};
 use crate::quantity::{bytes, count};
 use crate::release::{KeyId, KeySet};
 
@@ -33,12 +35,10 @@ const PASSPHRASE_VARIABLE: &str = "PIKIT_PASSPHRASE";
 /// `pack`.
 ///
 /// # Errors
-/// See [`pack::pack`].
+/// See [`Prepared`].
 pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
-    let overrides = overrides(asked.version.as_ref(), asked.channel.as_deref(), asked.released.as_deref())?;
-    lint::before_packing(voice, &asked.recipe, &overrides, asked.out.as_deref())?;
-    let before = Before { previous: asked.previous.clone(), patch_from: asked.patch_from.clone() };
-    let packed = pack::pack(&asked.recipe, &overrides, &before, asked.out.as_deref())?;
+    let prepared = prepared(voice, &asked.recipe, &asked.packing)?;
+    let packed = prepared.pack(&before(&asked.packing))?;
     let mut out = format!(
         "packed {} {} ({}): {}, {} in {}\n",
         packed.product,
@@ -54,6 +54,19 @@ pub fn pack_release(voice: &Voice, asked: &Pack) -> Result<u8> {
     out.push_str(&reaches(&packed.reaches));
     told(voice, true, &packed, &out);
     Ok(0)
+}
+
+/// What will be packed, looked at by the rules of `lint`.
+fn prepared(voice: &Voice, recipe: &Path, packing: &Packing) -> Result<Prepared> {
+    let overrides = overrides(packing.version.as_ref(), packing.channel.as_deref(), packing.released.as_deref())?;
+    let prepared = Prepared::read(recipe, &overrides, packing.out.as_deref())?;
+    lint::before_packing(voice, recipe, &prepared)?;
+    Ok(prepared)
+}
+
+/// The earlier releases that the command line names.
+fn before(packing: &Packing) -> Before {
+    Before { previous: packing.previous.clone(), patch_from: packing.patch_from.clone() }
 }
 
 /// What the command line says in place of the recipe.

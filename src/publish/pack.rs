@@ -52,49 +52,78 @@ pub struct Asset {
     pub sha256: Digest,
 }
 
-/// Packs a release into `out`, or into `dist/<product>-<version>` of the current folder. An earlier release there is replaced; a
-/// pack that fails leaves nothing.
+/// A release before it is packed: what a recipe says, and the files that it finds. Whoever looks at them first looks at what will be packed.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What the recipe says.
+    pub recipe: Recipe,
+    /// Its files.
+    pub entries: Vec<tree::Entry>,
+    /// The folder it will be packed into.
+    pub out: PathBuf,
+}
+
+impl Prepared {
+    /// Reads a recipe and finds its files; it will go into `out`, or into `dist/<product>-<version>` of the current folder.
+    ///
+    /// # Errors
+    /// What is wrong with the recipe or the files.
+    pub fn read(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<Self> {
+        let recipe = Recipe::read(recipe, overrides)?;
+        let out = match out {
+            Some(dir) => dir.to_owned(),
+            None => Path::new("dist").join(format!("{}-{}", recipe.product, recipe.version)),
+        };
+        let out = std::path::absolute(&out).doing(|| format!("finding {}", out.display()))?;
+        let entries = tree::find(&recipe, &out)?;
+        Ok(Prepared { recipe, entries, out })
+    }
+
+    /// Packs it. An earlier release in its folder is replaced; a pack that fails leaves nothing.
+    ///
+    /// # Errors
+    /// A folder that holds something else; a file that is not what was found any more; a disk that does not take it.
+    pub fn pack(self, before: &Before) -> Result<Packed> {
+        let Prepared { recipe, entries, out } = self;
+        let bundle_name = format!("{}-{}.tar.gz", recipe.product, recipe.version);
+        refuse_foreign(&out, &recipe.product)?;
+        listed_commands(&recipe, &entries)?;
+        let earlier = Earlier::find(before, &recipe)?;
+
+        let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
+            return Err(Error::usage(format!("{} cannot be a release's folder", out.display())));
+        };
+        std::fs::create_dir_all(parent).doing(|| format!("making {}", parent.display()))?;
+        let temp = parent.join(format!(".{}.packing-{}", name.to_string_lossy(), std::process::id()));
+        std::fs::create_dir(&temp).doing(|| format!("making {}", temp.display()))?;
+        let written = write(&recipe, &entries, &earlier, &bundle_name, &temp).and_then(|written| {
+            put(&temp, &out)?;
+            Ok(written)
+        });
+        let (assets, manifest) = written.inspect_err(|_| drop(std::fs::remove_dir_all(&temp)))?;
+        // an earlier release that cannot be read tells less, and the new one is there already
+        let reach = |e: &Earlier| Reach::of(&manifest, &assets, &e.manifest, chunks::bytes(&manifest, &out, e).unwrap_or_default());
+        let reaches = earlier.iter().map(reach).collect();
+        Ok(Packed {
+            dir: out,
+            product: recipe.product,
+            version: recipe.version,
+            channel: recipe.channel,
+            files: entries.len(),
+            bytes: entries.iter().map(|e| e.size).sum(),
+            blocks: manifest.bundle.as_ref().map_or(0, |b| b.blocks.len()),
+            reaches,
+            assets,
+        })
+    }
+}
+
+/// Prepares a release and packs it.
 ///
 /// # Errors
-/// What is wrong with the recipe or the files; a folder that holds something else; a disk that does not take it.
+/// Those of both.
 pub fn pack(recipe: &Path, overrides: &Overrides, before: &Before, out: Option<&Path>) -> Result<Packed> {
-    let recipe = Recipe::read(recipe, overrides)?;
-    let out = match out {
-        Some(dir) => dir.to_owned(),
-        None => Path::new("dist").join(format!("{}-{}", recipe.product, recipe.version)),
-    };
-    let out = std::path::absolute(&out).doing(|| format!("finding {}", out.display()))?;
-    let bundle_name = format!("{}-{}.tar.gz", recipe.product, recipe.version);
-    refuse_foreign(&out, &recipe.product)?;
-    let entries = tree::find(&recipe, &out)?;
-    listed_commands(&recipe, &entries)?;
-    let earlier = Earlier::find(before, &recipe)?;
-
-    let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
-        return Err(Error::usage(format!("{} cannot be a release's folder", out.display())));
-    };
-    std::fs::create_dir_all(parent).doing(|| format!("making {}", parent.display()))?;
-    let temp = parent.join(format!(".{}.packing-{}", name.to_string_lossy(), std::process::id()));
-    std::fs::create_dir(&temp).doing(|| format!("making {}", temp.display()))?;
-    let written = write(&recipe, &entries, &earlier, &bundle_name, &temp).and_then(|written| {
-        put(&temp, &out)?;
-        Ok(written)
-    });
-    let (assets, manifest) = written.inspect_err(|_| drop(std::fs::remove_dir_all(&temp)))?;
-    // an earlier release that cannot be read tells less, and the new one is there already
-    let reach = |e: &Earlier| Reach::of(&manifest, &assets, &e.manifest, chunks::bytes(&manifest, &out, e).unwrap_or_default());
-    let reaches = earlier.iter().map(reach).collect();
-    Ok(Packed {
-        dir: out,
-        product: recipe.product,
-        version: recipe.version,
-        channel: recipe.channel,
-        files: entries.len(),
-        bytes: entries.iter().map(|e| e.size).sum(),
-        blocks: manifest.bundle.as_ref().map_or(0, |b| b.blocks.len()),
-        reaches,
-        assets,
-    })
+    Prepared::read(recipe, overrides, out)?.pack(before)
 }
 
 /// Writes the assets into a folder.

@@ -185,7 +185,8 @@ impl Machine {
         let updater = if self.has("srv/packing/tree/bin/pikit-updater") { "\"bin/pikit-updater\" = \"0755\"\n" } else { "" };
         let recipe = format!(
             "product = \"pikit\"\nversion = \"{version}\"\nreleased = \"2026-11-20\"\n[modes]\n\"pikit-api.py\" = \"0755\"\n{updater}\
-             [[include]]\nfrom = \"tree\"\nto = \"\"\n[services]\nrestart = [\"pikit-api.service\"]\n"
+             [[include]]\nfrom = \"tree\"\nto = \"\"\n[services]\nrestart = [\"pikit-api.service\"]\n\
+             # an updater with all that finds faults has 70 MB, and the board reads a folder\n[bundle]\nchunks = false\n"
         );
         self.write("srv/packing/release.toml", recipe);
         let packed = pack(&self.path("srv/packing/release.toml"), &Overrides::default(), &Before::default(), Some(&self.path("srv/releases").join(version)));

@@ -31,7 +31,15 @@ pub struct Pack {
     /// The recipe
     #[arg(default_value = "release.toml", value_name = "RECIPE")]
     pub recipe: PathBuf,
-    /// Where to [default: dist/PRODUCT-VERSION]
+    /// What and where to.
+    #[command(flatten)]
+    pub packing: Packing,
+}
+
+/// What the command line says of packing.
+#[derive(Debug, Args)]
+pub struct Packing {
+    /// Where to pack [default: dist/PRODUCT-VERSION]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Instead of the recipe's version

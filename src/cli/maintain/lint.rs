@@ -9,8 +9,9 @@ use crate::cli::args::{Globals, Lint};
 use crate::cli::voice::{Tone, Voice, clean};
 use crate::device::{Layout, Managed, Settings};
 use crate::error::{Code, Doing, Error, Result};
-use crate::publish::lint::{self, Facts, Finding, Level, Limits};
-use crate::publish::{Overrides, Recipe, sign};
+use crate::publish::lint::{self, Finding, Level, Limits};
+use crate::publish::pack::Prepared;
+use crate::publish::sign;
 use crate::quantity::count;
 
 /// `lint`.
@@ -22,7 +23,7 @@ pub fn lint_release(globals: &Globals, voice: &Voice, asked: &Lint) -> Result<u8
         (lint::facts::of_release(&asked.target)?, Limits::default())
     } else {
         let overrides = overrides(asked.version.as_ref(), None, asked.released.as_deref())?;
-        (of_recipe(&asked.target, &overrides, None)?, Limits::read(&asked.target)?)
+        (lint::facts::of_prepared(&Prepared::read(&asked.target, &overrides, None)?)?, Limits::read(&asked.target)?)
     };
     let mut facts = facts.known(asked.published.clone(), sign::now());
     facts.managed = globals.config.as_deref().map(managed).transpose()?;
@@ -57,8 +58,8 @@ fn managed(config: &Path) -> Result<Vec<Managed>> {
 ///
 /// # Errors
 /// Devices would be hurt, or the recipe is wrong.
-pub fn before_packing(voice: &Voice, recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<()> {
-    let facts = of_recipe(recipe, overrides, out)?.known(None, sign::now());
+pub fn before_packing(voice: &Voice, recipe: &Path, prepared: &Prepared) -> Result<()> {
+    let facts = lint::facts::of_prepared(prepared)?.known(None, sign::now());
     let findings = lint::look(&facts, &Limits::read(recipe)?);
     // whether an old release has expired does not matter to who packs it again
     let findings: Vec<Finding> = findings.into_iter().filter(|f| f.rule != "expiry").collect();
@@ -71,12 +72,6 @@ pub fn warn(voice: &Voice, findings: &[Finding]) {
     for finding in findings.iter().filter(|f| f.level == Level::Warning) {
         voice.message(&told(finding, |word, tone| voice.paint_err(word, tone)));
     }
-}
-
-fn of_recipe(recipe: &Path, overrides: &Overrides, out: Option<&Path>) -> Result<Facts> {
-    let read = Recipe::read(recipe, overrides)?;
-    let usual = Path::new("dist").join(format!("{}-{}", read.product, read.version));
-    lint::facts::of_recipe(&read, out.unwrap_or(&usual))
 }
 
 fn told(finding: &Finding, paint: impl Fn(&str, Tone) -> String) -> String {

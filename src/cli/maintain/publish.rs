@@ -1,12 +1,11 @@
 //! `publish`.
 
-use super::{lint, overrides, reaches, signers, told};
+use super::{before, lint, prepared, reaches, signers, told};
 use crate::cli::args::Publish;
 use crate::cli::voice::{Voice, clean};
 use crate::error::{Error, Result};
-use crate::publish::Before;
 use crate::publish::online::target::Elsewhere;
-use crate::publish::online::{Asked, Published, publish};
+use crate::publish::online::{Asked, Published, What, publish};
 use crate::publish::secret::Place;
 use crate::quantity::bytes;
 use crate::world::clock::RealClock;
@@ -16,31 +15,31 @@ use crate::world::clock::RealClock;
 /// # Errors
 /// See [`publish`].
 pub fn publish_release(voice: &Voice, asked: &Publish) -> Result<u8> {
+    let token = asked.token_file.as_deref().map(|text| Place::parse("--token-file", text)).transpose()?;
+    if let Some(doubt) = token.as_ref().and_then(Place::doubt) {
+        voice.message(&format!("warning: {}", clean(&doubt)));
+    }
+    // keys and files before anything takes long
+    let (what, keys) = match &asked.release {
+        Some(dir) => (What::Packed(dir.clone()), Vec::new()),
+        None => {
+            let keys = signers(voice, &asked.with)?;
+            if keys.is_empty() {
+                return Err(Error::usage("there is no key to sign with")
+                    .hint("give --key FILE, env:NAME or fd:N, or set PIKIT_SECRET_KEY; --release DIR publishes one that is signed"));
+            }
+            (What::Prepared(Box::new(prepared(voice, &asked.recipe, &asked.packing)?), before(&asked.packing)), keys)
+        }
+    };
     let wanted = Asked {
         recipe: asked.recipe.clone(),
-        release: asked.release.clone(),
-        overrides: overrides(asked.version.as_ref(), asked.channel.as_deref(), asked.released.as_deref())?,
-        before: Before { previous: asked.previous.clone(), patch_from: asked.patch_from.clone() },
-        out: asked.out.clone(),
         elsewhere: Elsewhere { gitea: asked.gitea.clone(), repo: asked.repo.clone() },
-        token: asked.token_file.as_deref().map(|text| Place::parse("--token-file", text)).transpose()?,
+        token,
         replace: asked.replace,
         dry_run: asked.dry_run,
     };
-    if let Some(doubt) = wanted.token.as_ref().and_then(Place::doubt) {
-        voice.message(&format!("warning: {}", clean(&doubt)));
-    }
-    // before anything takes long
-    let keys = if asked.release.is_none() { signers(voice, &asked.with)? } else { Vec::new() };
-    if asked.release.is_none() {
-        if keys.is_empty() {
-            return Err(Error::usage("there is no key to sign with")
-                .hint("give --key FILE, env:NAME or fd:N, or set PIKIT_SECRET_KEY; --release DIR publishes one that is signed"));
-        }
-        lint::before_packing(voice, &asked.recipe, &wanted.overrides, asked.out.as_deref())?;
-    }
     // a signal ends it at once: whatever is half done on the server, nobody sees it, and the next run goes on from there
-    let published = publish(&wanted, &keys, &RealClock::new(), &mut |text| voice.message(&clean(text)))?;
+    let published = publish(&wanted, what, &keys, &RealClock::new(), &mut |text| voice.message(&clean(text)))?;
     if asked.release.is_some() {
         lint::warn(voice, &published.findings);
     }

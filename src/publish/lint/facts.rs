@@ -10,8 +10,8 @@ use semver::Version;
 
 use crate::device::Managed;
 use crate::error::{Doing, Error, Result};
+use crate::publish::pack::Prepared;
 use crate::publish::place::Release;
-use crate::publish::{Recipe, tree};
 use crate::release::bundle::{self, BundleError};
 use crate::release::{Manifest, ReleasePath, manifest};
 
@@ -59,17 +59,18 @@ impl Facts {
     }
 }
 
-/// Of what a recipe would pack; `out`: where it would go.
+/// Of what will be packed.
 ///
 /// # Errors
-/// A file cannot be read, or could not be packed.
-pub fn of_recipe(recipe: &Recipe, out: &Path) -> Result<Facts> {
+/// A file cannot be read.
+pub fn of_prepared(prepared: &Prepared) -> Result<Facts> {
+    let recipe = &prepared.recipe;
     let mut files = Vec::new();
-    for entry in tree::find(recipe, out)? {
+    for entry in &prepared.entries {
         let reading = || format!("reading {}", entry.from.display());
         let mut first = Vec::new();
         File::open(&entry.from).doing(reading)?.take(LOOK).read_to_end(&mut first).doing(reading)?;
-        files.push(Fact { path: entry.path, size: entry.size, mode: entry.mode.bits(), first });
+        files.push(Fact { path: entry.path.clone(), size: entry.size, mode: entry.mode.bits(), first });
     }
     Ok(Facts {
         version: recipe.version.clone(),

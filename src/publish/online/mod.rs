@@ -20,5 +20,6 @@ pub mod target;
 pub mod witness;
 pub mod work;
 
+pub use ready::What;
 pub use story::{Asked, Published, publish};
 pub use target::{Target, WrittenTarget};

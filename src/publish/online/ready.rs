@@ -6,13 +6,13 @@ use semver::Version;
 
 use crate::error::{Doing, Error, Result};
 use crate::publish::key::Signer;
-use crate::publish::pack::{self, Asset, Packed};
+use crate::publish::pack::{self, Asset, Packed, Prepared};
 use crate::publish::place::{self, Release};
 use crate::publish::sign::{self, Wanted};
-use crate::publish::{Overrides, Recipe, bundle, earlier, patches};
+use crate::publish::{Before, Recipe, bundle, earlier, patches};
 use crate::release::{Digest, Manifest, PublicKey, manifest, signature};
 
-/// What a release is, before it is packed.
+/// What a release is, before it is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     /// Whose.
@@ -23,15 +23,35 @@ pub struct About {
     pub channel: String,
 }
 
-impl About {
-    /// Of a folder, or of what a recipe will make.
+/// What is published.
+#[derive(Debug)]
+pub enum What {
+    /// A release that is packed and signed already: its folder.
+    Packed(PathBuf),
+    /// One that will be packed, with earlier releases that lie here.
+    Prepared(Box<Prepared>, Before),
+}
+
+impl What {
+    /// The folder where it lies, or will.
+    pub fn dir(&self) -> &Path {
+        match self {
+            What::Packed(dir) => dir,
+            What::Prepared(prepared, _) => &prepared.out,
+        }
+    }
+
+    /// Whose and which it is.
     ///
     /// # Errors
-    /// There is no release, or the recipe is wrong.
-    pub fn of(release: Option<&Path>, recipe: &Path, overrides: &Overrides) -> Result<Self> {
-        let Some(dir) = release else {
-            let recipe = Recipe::read(recipe, overrides)?;
-            return Ok(About { product: recipe.product, version: recipe.version, channel: recipe.channel });
+    /// There is no release in its folder.
+    pub fn about(&self) -> Result<About> {
+        let dir = match self {
+            What::Packed(dir) => dir,
+            What::Prepared(prepared, _) => {
+                let Recipe { product, version, channel, .. } = &prepared.recipe;
+                return Ok(About { product: product.clone(), version: version.clone(), channel: channel.clone() });
+            }
         };
         let (manifest, _) = Release::at(dir)?.read()?;
         let product = manifest.product.ok_or_else(|| Error::usage(format!("the release in {} does not say whose it is", dir.display())))?;
@@ -131,18 +151,9 @@ fn assets(dir: &Path, product: &str) -> Result<Vec<Asset>> {
     Ok(found)
 }
 
-/// Where a release is packed to.
-///
-/// # Errors
-/// There is no current folder.
-pub fn out(told: Option<&Path>, about: &About) -> Result<PathBuf> {
-    let dir = told.map_or_else(|| Path::new("dist").join(format!("{}-{}", about.product, about.version)), Path::to_owned);
-    std::path::absolute(&dir).doing(|| format!("finding {}", dir.display()))
-}
-
-/// The folder where packed releases lie side by side.
-pub fn shelf(release: Option<&Path>, out: Option<&Path>) -> PathBuf {
-    let beside = release.or(out).and_then(|dir| std::path::absolute(dir).ok()?.parent().map(Path::to_owned));
+/// The folder where packed releases lie side by side, by the folder of one of them.
+pub fn shelf(dir: &Path) -> PathBuf {
+    let beside = std::path::absolute(dir).ok().and_then(|dir| dir.parent().map(Path::to_owned));
     beside.unwrap_or_else(|| PathBuf::from("dist"))
 }
 

@@ -9,18 +9,18 @@ use super::client::Client;
 use super::decide::{Action, Wanted};
 use super::earlier::{self, Fetching, Known};
 use super::held::Held;
-use super::ready::{self, Ready};
+use super::ready::{self, Ready, What};
 use super::target::{Elsewhere, Target};
 use super::witness;
 use super::work::{Work, persist};
 use crate::error::{Error, Result};
+use crate::publish::Before;
 use crate::publish::examine::{self, Level};
 use crate::publish::key::Signer;
 use crate::publish::lint::{self, Finding, Limits};
-use crate::publish::pack::{self, Asset};
+use crate::publish::pack::Asset;
 use crate::publish::reach::Reach;
 use crate::publish::secret::Place;
-use crate::publish::{Before, Overrides};
 use crate::release::{KeyId, manifest};
 use crate::source::{BundleRef, Line, Network, Span, Token, read_error};
 use crate::world::Clock;
@@ -28,19 +28,11 @@ use crate::world::Clock;
 /// Lines of the notes that are shown.
 const NOTES: usize = 3;
 
-/// What is asked of it.
+/// How it is published.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// The recipe.
+    /// The recipe, which says where to.
     pub recipe: PathBuf,
-    /// A release that is packed and signed already.
-    pub release: Option<PathBuf>,
-    /// What the command line says in place of the recipe.
-    pub overrides: Overrides,
-    /// Earlier releases that lie here.
-    pub before: Before,
-    /// Where to pack.
-    pub out: Option<PathBuf>,
     /// Where to publish, if the recipe does not say so.
     pub elsewhere: Elsewhere,
     /// Where the token is.
@@ -91,10 +83,10 @@ pub struct Published {
 /// # Errors
 /// Whatever stands in the way, before anything visible is changed: the recipe, what devices would be hurt by, the server; or what a device
 /// finds afterwards is not what was published.
-pub fn publish(asked: &Asked, signers: &[Signer], clock: &dyn Clock, say: &mut dyn FnMut(&str)) -> Result<Published> {
+pub fn publish(asked: &Asked, what: What, signers: &[Signer], clock: &dyn Clock, say: &mut dyn FnMut(&str)) -> Result<Published> {
     let target = Target::read(&asked.recipe, &asked.elsewhere)?;
     let token = target.token(asked.token.as_ref())?;
-    let about = ready::About::of(asked.release.as_deref(), &asked.recipe, &asked.overrides)?;
+    let about = what.about()?;
     let settings = target.settings(&about.product, &about.channel)?;
     let client = Client::new(&target, &settings, token.clone(), clock)?;
     let mut notes = Vec::new();
@@ -110,15 +102,14 @@ pub fn publish(asked: &Asked, signers: &[Signer], clock: &dyn Clock, say: &mut d
     let found = all.iter().find(|held| held.tag_name == tag);
     let below = earlier::below(&all, &about.version);
 
-    let shelf = ready::shelf(asked.release.as_deref(), asked.out.as_deref());
+    let shelf = ready::shelf(what.dir());
     let mut fetching = Fetching { network: with_token.as_ref(), target: &target, product: &about.product, shelf: &shelf, say: &mut *say };
-    let patches = if asked.release.is_none() { target.patches } else { 0 };
+    let patches = if matches!(what, What::Prepared(..)) { target.patches } else { 0 };
     let known = fetching.all(&below, patches, &mut notes)?;
-    let ready = match &asked.release {
-        Some(dir) => Ready::at(dir, signers)?,
-        None => {
-            let before = joined(&asked.before, &known, target.patches);
-            let packed = pack::pack(&asked.recipe, &asked.overrides, &before, Some(&ready::out(asked.out.as_deref(), &about)?))?;
+    let ready = match what {
+        What::Packed(dir) => Ready::at(&dir, signers)?,
+        What::Prepared(prepared, before) => {
+            let packed = prepared.pack(&joined(&before, &known, target.patches))?;
             say(&format!("packed {} {} into {}", packed.product, packed.version, packed.dir.display()));
             let there = found.and_then(|held| signature_there(with_token.as_ref(), &target, held).ok());
             Ready::sign(&packed, signers, there.as_deref(), &mut notes)?

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use semver::Version;
 
-use super::Keys;
+use super::{Keys, Packing};
 use crate::release::manifest::version;
 
 /// `publish`.
@@ -18,33 +18,18 @@ use crate::release::manifest::version;
   pikit-updater publish --release dist/pikit-1.4.0      one that was packed and signed before
   pikit-updater publish --token-file env:TOKEN          in a CI: the key is in PIKIT_SECRET_KEY")]
 #[command(after_help = "The release is made as a draft, its files are uploaded, fetched again and compared, and only then it becomes visible. A run that
-broke off is simply run again. What is visible is not changed without --replace. The token is taken from --token-file (a FILE, env:NAME or fd:N),
+broke off is simply run again. Earlier releases on the server are known without --previous and --patch-from. What is visible is not changed without --replace. The token is taken from --token-file (a FILE, env:NAME or fd:N),
 else from PIKIT_GITEA_TOKEN, else from token_file under [publish] in the recipe. It is sent to that server only, and never shown.")]
 pub struct Publish {
     /// The recipe, with a table [publish]
     #[arg(default_value = "release.toml", value_name = "RECIPE")]
     pub recipe: PathBuf,
     /// A release that is packed and signed already: its folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["version", "channel", "released", "out", "previous", "patch_from", "keys", "passphrases"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["Packing", "keys", "passphrases"])]
     pub release: Option<PathBuf>,
-    /// Instead of the recipe's version
-    #[arg(long, value_parser = version)]
-    pub version: Option<Version>,
-    /// Instead of the recipe's channel
-    #[arg(long)]
-    pub channel: Option<String>,
-    /// Instead of the recipe's date, like 2026-11-20
-    #[arg(long, value_name = "DATE")]
-    pub released: Option<String>,
-    /// Where to pack [default: dist/PRODUCT-VERSION]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// An earlier release that is not on the server: its folder, its manifest.json, or a folder of such folders
-    #[arg(long, value_name = "PATH")]
-    pub previous: Vec<PathBuf>,
-    /// The same, and its devices get a patch
-    #[arg(long, value_name = "DIR")]
-    pub patch_from: Vec<PathBuf>,
+    /// What is packed, and where to.
+    #[command(flatten)]
+    pub packing: Packing,
     /// With which keys.
     #[command(flatten)]
     pub with: Keys,
