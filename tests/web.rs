@@ -1,5 +1,5 @@
 //! The web UI, tested where it lives: node's own test runner, and a real Chromium against the real program (tests/web).
-//! `PIKIT_SHOTS=DIR` says where the pictures go.
+//! `PIKIT_SHOTS=DIR` asks for pictures, and says where they go.
 #![allow(clippy::unwrap_used)] // helpers of tests are no production
 
 use std::path::{Path, PathBuf};

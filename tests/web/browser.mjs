@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-export const SHOTS = process.env.PIKIT_SHOTS ?? fileURLToPath(new URL("../../target/web-shots/", import.meta.url));
+const SHOTS = process.env.PIKIT_SHOTS ?? fileURLToPath(new URL("../../target/web-shots/", import.meta.url));
 
 /// Longest wait for anything, in milliseconds. It costs nothing where things work.
 export const PATIENCE = 90_000;
@@ -18,7 +18,25 @@ export const launch = () =>
     args: "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" "),
   });
 
-/// A page whose errors are collected in `page.errors`: console, exceptions, broken CSP. `expect` are patterns of errors that belong to the test.
+/// Runs before a page: tells every word that chip and headline show, in the moment in which it stands there. A frame may come too late for that.
+const tellAll = () => {
+  let was = "";
+  const changes = new MutationObserver(() => {
+    const find = (host, path) => document.querySelector(host)?.shadowRoot?.querySelector(path)?.textContent ?? "";
+    const now = `${find("pikit-update-chip", "button")} | ${find("pikit-update-dialog", "dialog[open] .hero h3")}`;
+    if (now !== was) window.saw((was = now));
+  });
+  const attach = Element.prototype.attachShadow;
+  Element.prototype.attachShadow = function (init) {
+    const root = attach.call(this, init);
+    changes.observe(root, { subtree: true, childList: true, characterData: true, attributeFilter: ["open"] });
+    return root;
+  };
+};
+
+/// A page, and what is known of it. `errors`: console, exceptions, broken CSP; `expect` are patterns of those that belong to the test. `seen`: every word
+/// that chip and headline have shown, over reloads. Of the document that is there now: `asking`, its requests that nothing has answered yet, streams aside;
+/// `traffic`, how many began or ended; `streams`, how many times it has begun to listen.
 export async function open(browser, url, { expect = [], ...options } = {}) {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC", viewport: { width: 1024, height: 800 }, ...options });
   // a busy machine may take its time
@@ -28,6 +46,17 @@ export async function open(browser, url, { expect = [], ...options } = {}) {
   const note = (text) => expect.some((e) => e.test(text)) || page.errors.push(text);
   page.on("console", (m) => m.type() === "error" && note(m.text()));
   page.on("pageerror", (e) => note(String(e)));
+  page.seen = [];
+  await page.exposeFunction("saw", (text) => page.seen.push(text));
+  await page.addInitScript(tellAll);
+  const reset = () => Object.assign(page, { asking: new Set(), traffic: 0, streams: 0 });
+  reset();
+  page.on("framenavigated", (frame) => frame === page.mainFrame() && reset());
+  const stream = (r) => r.url().endsWith("/events");
+  const count = (what) => (r) => stream(r) || (page.asking[what](r), (page.traffic += 1));
+  page.on("request", count("add"));
+  for (const end of ["requestfinished", "requestfailed"]) page.on(end, count("delete"));
+  page.on("response", (r) => stream(r) && r.ok() && (page.streams += 1));
   await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (e) => console.error(`CSP: ${e.violatedDirective} ${e.blockedURI}`)));
   await page.goto(url);
   return page;
@@ -48,16 +77,42 @@ export async function until(what, ask, limit = PATIENCE) {
   }
 }
 
+/// Until the page listens: it knows what the board says.
+export const live = (page) => until("a stream", () => page.streams > 0);
+
+/// Until it is drawn.
+export const frames = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+
+/// Until all but `held` of what the page asks for is answered (the plan, the end of the log), and drawn.
+export const settled = (page, held = 0) =>
+  until("all is answered", async () => {
+    const before = page.traffic;
+    await frames(page);
+    return page.asking.size === held && page.traffic === before;
+  });
+
+/// Until the headline has said this, if only for a moment.
+export const said = (page, text) =>
+  until(`headline ${text}`, () => page.seen.some((all) => all.endsWith(`| ${text}`))).catch((e) => assert.fail(`${e.message}; it said: ${page.seen.join("; ")}`));
+
 /// What axe finds, in words; an empty list is good. It looks into shadow roots by itself.
 export async function axe(page) {
-  // as a function of the tool, not a <script>: the page's CSP stays as it is
-  await page.evaluate(AXE);
-  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-  const { violations } = await page.evaluate((values) => window.axe.run(document, { runOnly: { type: "tag", values } }), tags);
-  return violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.flat().join(" ")}: ${n.failureSummary}`));
+  // as a function of the tool, not a <script>: the page's CSP stays as it is. It is half a megabyte: documents to come bring it along, which costs least
+  if (!(await page.evaluate(() => !!window.axe))) {
+    await page.evaluate(AXE);
+    await page.addInitScript(AXE);
+  }
+  const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const found = await page.evaluate(async (values) => {
+    const { violations } = await window.axe.run(document, { runOnly: { type: "tag", values }, resultTypes: ["violations"] });
+    return violations.map(({ id, nodes }) => [id, nodes.map((n) => [n.target, n.failureSummary])]);
+  }, values);
+  return found.flatMap(([id, nodes]) => nodes.map(([target, summary]) => `${id}: ${target.flat().join(" ")}: ${summary}`));
 }
 
-export async function shot(page, name) {
+/// A picture, where somebody asked for pictures, or `always`.
+export async function shot(page, name, always = false) {
+  if (!process.env.PIKIT_SHOTS && !always) return;
   mkdirSync(SHOTS, { recursive: true });
   await page.screenshot({ path: `${SHOTS}/${name}.png`, animations: "disabled" });
 }

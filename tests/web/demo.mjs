@@ -2,6 +2,7 @@
 // wants to look at it. Nothing of the updater is replaced: the download is a slow line, the restart a slow service, the trial a sick check.
 
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
@@ -9,6 +10,15 @@ import { fileURLToPath } from "node:url";
 import { until } from "./browser.mjs";
 
 export const PROGRAM = process.env.PIKIT_UPDATER ?? fileURLToPath(new URL("../../target/debug/pikit-updater", import.meta.url));
+
+/// Ends a process that may have ended already.
+function kill(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (e) {
+    if (e.code !== "ESRCH") throw e;
+  }
+}
 
 /// The line to the release server. Held, a bundle drips; cut, nobody is there.
 class Line {
@@ -18,8 +28,13 @@ class Line {
     await this.plug(0);
     return this;
   }
+  /// While it was cut, somebody else may have taken the port for a moment.
   plug(port = this.port) {
-    return new Promise((done) => this.server.listen(port, "127.0.0.1", () => ((this.port = this.server.address().port), done())));
+    return until(`the line listens on port ${port}`, async () => {
+      this.server.listen(port, "127.0.0.1");
+      await once(this.server, "listening");
+      return (this.port = this.server.address().port);
+    });
   }
   cut() {
     const closed = new Promise((done) => this.server.close(done));
@@ -74,10 +89,11 @@ export class Demo {
     this.line = await new Line().open(Number(/gitea = "http:\/\/127.0.0.1:(\d+)"/.exec(config)[1]));
     // not longer than whoever asked for it lives: systemd would not either begin two restarts at once
     const slow = `{ while test -e ${this.dir}/slow; do sleep 0.05; kill -0 $PPID || exit 1; done; }`;
+    // a trial lasts as long as a test looks at it
     this.edit([
       [/gitea = .*/, `gitea = "http://127.0.0.1:${this.line.port}"`],
       [/control = \[/, `control = ["/bin/sh", "-c", 'test "$6" != restart || ${slow}; exec "$@"', "control", `],
-      [/\[trial\][^[]*/, `[[health]]\nrun = ["/bin/sh", "-c", "! test -e ${this.dir}/sick"]\n[trial]\ntimeout = "60s"\ninterval = "100ms"\nsettle = "300ms"\n[download]\nmin_speed = "0"\n`],
+      [/\[trial\][^[]*/, `[[health]]\nrun = ["/bin/sh", "-c", "! test -e ${this.dir}/sick"]\n[trial]\ntimeout = "300s"\ninterval = "100ms"\nsettle = "300ms"\n[download]\nmin_speed = "0"\n`],
     ]);
     await this.run("check");
   }
@@ -86,7 +102,7 @@ export class Demo {
     await this.ended;
     await this.line.cut();
     // a run of its own may still write its last line, or wait for a server that is gone
-    await until("nobody works on the board", () => !this.processes().length, 3000).catch(() => this.kill());
+    await until("nobody works on the board", () => !this.processes().length, 3000).catch(() => this.processes().forEach(kill));
     await until("nobody is left", () => !this.processes().length);
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
@@ -143,7 +159,7 @@ export class Demo {
   kill(...words) {
     const found = this.processes(...words);
     if (!found.length) throw new Error(`no process ${words.join(" ")}`);
-    for (const pid of found) process.kill(pid, "SIGKILL");
+    found.forEach(kill);
   }
   /// What a browser has that has logged in: options for its context.
   async session() {

@@ -40,17 +40,11 @@ const VERIFY = { version: "1.1.0", listed: 442, edited: ["pikit-web/index.html",
 export class Board {
   /// `token`: what a browser must log in with; none: everybody is in.
   constructor({ token = null, status = "available", pages = {} } = {}) {
-    Object.assign(this, { token, pages, session: "s1", streams: new Set(), posts: [], wrong: 0, id: 0, open: 0, answers: {}, gone: false });
+    Object.assign(this, { token, pages, session: "s1", streams: new Set(), posts: [], wrong: 0, id: 0, answers: {}, gone: false });
     this.status = typeof status === "string" ? state(status) : status;
     this.ping = { status: "ok", version: this.status.current, boot_id: "boot-1", started: "2026-11-21T09:58:02Z" };
     this.data = { plan: PLAN, history: { history: HISTORY }, log: { transaction: "x", lines: LOG }, verify: VERIFY };
-    this.server = createServer((req, res) => {
-      // how many are being answered, streams aside
-      const counts = !req.url.endsWith("/events");
-      this.open += counts;
-      res.on("close", () => (this.open -= counts));
-      this.handle(req, res).catch((e) => res.destroy(e));
-    });
+    this.server = createServer((req, res) => this.handle(req, res).catch((e) => res.destroy(e)));
   }
   async start(port = 0) {
     await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
