@@ -58,7 +58,7 @@ fn a_new_updater_that_works_is_confirmed_and_proves_itself_at_the_next_boot() {
     machine.until_ended("confirmed", "1.0.0");
     assert!(fs::read(machine.path(LIVE)).unwrap() == one);
     // the daily round is as good a proof as a boot
-    machine.ok("systemctl start pikit-update.service");
+    machine.ok("systemctl start --wait pikit-update.service");
     assert!(!machine.has(SENTINEL));
 }
 
