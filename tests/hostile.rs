@@ -289,7 +289,9 @@ fn one_after_the_other(target: &Target, count: usize, words: &[u8]) -> Duration 
         stream.write_all(words).unwrap();
         assert_eq!(target::reply(stream, begun).status, 200);
     }
-    begun.elapsed()
+    let alone = begun.elapsed();
+    assert!(alone < seconds(10), "{count} requests, one after the other: {alone:?}");
+    alone
 }
 
 #[test]

@@ -373,10 +373,7 @@ fn a_source_that_cannot_be_reached_is_asked_four_times_and_not_for_ever() {
     assert_eq!(machine.show("pikit-update.timer", "ActiveState"), "active", "tomorrow it is asked again");
 
     // a round that was missed is made up for at boot, and the board has started whether or not anybody answers
-    machine.write(
-        "etc/systemd/system/pikit-update.service.d/soon.conf",
-        "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater auto run --retry 30m\n",
-    );
+    machine.write("etc/systemd/system/pikit-update.service.d/soon.conf", "[Service]\nExecStart=\nExecStart=/usr/bin/pikit-updater auto run --retry 30m\n");
     machine.write("etc/systemd/system/pikit-update.timer.d/zz-soon.conf", OFTEN.replace("*:*:0/2", "daily"));
     machine.ok("systemctl stop pikit-update.timer; touch -d '2 days ago' /var/lib/systemd/timers/stamp-pikit-update.timer; sync");
     machine.reboot();

@@ -1,6 +1,7 @@
 //! Backups: what is needed to return to an earlier tree. A record of the tree as it was found, and only the files that the
 //! transaction changes or removes. On its own file system a stored file is a second name of the old inode and costs nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -12,11 +13,11 @@ use super::begin::Tx;
 use super::survey;
 use crate::device::Layout;
 use crate::error::{Doing, Error, Result};
-use crate::plan::{Action, Plan, Target, Want};
+use crate::plan::{Action, Found, Plan, Target, Want};
 use crate::record;
 use crate::release::manifest::{self, Manifest};
 use crate::release::{Digest, ReleasePath, digest::Hashing};
-use crate::state::status::{self, BackupLine};
+use crate::state::status::BackupLine;
 use crate::world::{Disk, durable};
 
 /// Format of the record.
@@ -191,38 +192,49 @@ pub fn make(trip: &mut Trip, tx: &mut Tx) -> Result<()> {
 }
 
 /// A stored file is a second name of what lay there: who wrote into it after the last look before the switch wrote into the backup, too.
-/// Its record then says what is in it now, so that the way back brings that, and is not refused for it.
+/// The backup then gets a copy of its own, and its record says what is in that, so that the way back brings it and is not refused for it.
 ///
-/// # Errors
-/// A stored file cannot be read; the record cannot be written.
-pub fn keep_up(trip: &mut Trip, tx: &Tx) -> Result<()> {
-    let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
-    let Some(name) = &tx.journal.backup else { return Ok(()) };
-    let files = layout.backups().join(name).join("files");
-    let mut written = Vec::new();
-    for file in tx.plan.files.iter().filter(|f| f.is_backed_up()) {
-        let found = file.found.as_ref().expect("only found files are backed up");
-        let kept = files.join(file.path.as_str());
-        let meta = disk.meta(&kept).doing(|| format!("looking at {}", kept.display()))?;
-        // a copy, where there are no second names, nobody else writes into
-        if let Some(meta) = meta.filter(|m| m.ino == found.ino && !survey::unchanged(Some(m), found)) {
-            let sha256 = survey::hash(disk, &kept)?;
-            if sha256 != found.sha256 {
-                written.push((&file.path, sha256, meta.size));
-            }
+/// Whatever fails here is only told: a healthy release is not held for it, and the way back looks at digests.
+pub fn keep_up(trip: &mut Trip, tx: &Tx) {
+    let Some(name) = &tx.journal.backup else { return };
+    let dir = trip.settings.layout.backups().join(name);
+    match kept_up(trip.world.disk, &dir, &tx.plan) {
+        Ok(written) => {
+            written.iter().for_each(|path| trip.warn(format!("{path} was written to while the trees were switched: the backup {name} has it as it is now")))
         }
+        Err(e) => trip.warn(format!("the backup {name} may not have what was written while the trees were switched: {}", e.message())),
     }
-    if written.is_empty() {
-        return Ok(());
-    }
-    let Some(mut backup) = list(disk, &layout)?.into_iter().find(|b| b.name == *name) else { return Ok(()) };
-    for (path, sha256, size) in written {
-        for entry in backup.record.entries.iter_mut().filter(|e| e.path == *path) {
-            (entry.want.sha256, entry.want.size) = (sha256, Some(size));
+}
+
+fn kept_up(disk: &dyn Disk, dir: &Path, plan: &Plan) -> Result<Vec<ReleasePath>> {
+    let at = dir.join("backup.json");
+    let Some(bytes) = durable::read(disk, &at, SIZE_MAX).doing(|| format!("reading {}", at.display()))? else { return Ok(Vec::new()) };
+    let mut record: Record = record::open_record(&bytes, SCHEMA).map_err(|e| Error::verification(format!("{}: {e}", at.display())))?;
+    let stored: BTreeMap<&ReleasePath, Found> = plan.files.iter().filter(|f| f.is_backed_up()).filter_map(|f| Some((&f.path, f.found?))).collect();
+    let (mut written, mut named) = (Vec::new(), Vec::new());
+    for entry in record.entries.iter_mut().filter(|e| e.stored) {
+        let Some(found) = stored.get(&entry.path) else { continue };
+        let kept = dir.join("files").join(entry.path.as_str());
+        // a copy, where there are no second names, nobody else writes into; and a run before this one may have been cut after the record
+        let second_name = || disk.meta(&kept).ok().flatten().is_some_and(|m| m.ino == found.ino && !survey::unchanged(Some(&m), found));
+        if entry.want.sha256 == found.sha256 && !second_name() {
+            continue;
         }
-        trip.warn(format!("{path} was written to while the trees were switched: what was written is in the backup {name}"));
+        let own = durable::beside(&kept).doing(|| format!("naming {}", kept.display()))?;
+        let (size, sha256) = copied(disk, &kept, &own, true)?;
+        if sha256 != found.sha256 {
+            written.push(entry.path.clone());
+        }
+        (entry.want.sha256, entry.want.size) = (sha256, Some(size));
+        named.push((own, kept));
     }
-    status::save(disk, &layout, &backup.dir.join("backup.json"), &record::seal_record(SCHEMA, &backup.record))
+    if !named.is_empty() {
+        // the record first: one that is ahead of its file is seen when this is done again, a file that is ahead of its record is not
+        let doing = || format!("writing {}", at.display());
+        durable::save(disk, &at, &record::seal_record(SCHEMA, &record), 0o644).doing(doing)?;
+        named.iter().try_for_each(|(own, kept)| disk.rename(own, kept, false)).and_then(|()| disk.sync_fs(dir)).doing(doing)?;
+    }
+    Ok(written)
 }
 
 /// Where a backup is put together.
@@ -254,11 +266,21 @@ fn store(trip: &mut Trip, plan: &Plan, dir: &Path) -> Result<()> {
 }
 
 fn copy(disk: &dyn Disk, from: &Path, to: &Path, expected: &Digest) -> Result<()> {
+    if copied(disk, from, to, false)?.1 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
+}
+
+/// Bytes and digest of what was copied.
+fn copied(disk: &dyn Disk, from: &Path, to: &Path, durably: bool) -> Result<(u64, Digest)> {
     let mut reader = disk.open(from).doing(|| format!("reading {}", from.display()))?;
     let writing = || format!("writing {}", to.display());
+    durable::remove(disk, to).doing(writing)?; // of a run that was killed
     let mut writer = Hashing::new(disk.create(to, 0o600).doing(writing)?);
-    survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(from, to))?;
-    if writer.finish().1 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
+    let size = survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(from, to))?;
+    let (mut file, sha256) = writer.finish();
+    if durably {
+        file.sync().doing(writing)?;
+    }
+    Ok((size, sha256))
 }
 
 /// Writes a new file without syncing it: the tree it belongs to is synced as a whole.

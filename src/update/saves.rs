@@ -105,40 +105,72 @@ fn an_edit_of_a_listed_file_at_any_moment_is_live_or_kept() {
     }
 }
 
+/// Writes into a listed file, in place, if the old one lies there; afterwards `true`: that was done after all was looked at and before the
+/// journal said that the switch begins.
+fn by_hand(disk: &SimDisk, k: u64) -> Rc<Cell<Option<bool>>> {
+    let done = Rc::new(Cell::new(None));
+    let told = done.clone();
+    disk.meanwhile(k, move |disk| {
+        if read(disk, "/srv/web/index.html").as_deref() == Some("old") {
+            told.set(Some(read(disk, "/var/lib/pikit-update/journal.json").is_some_and(|journal| journal.contains("preparing"))));
+            disk.append(Path::new("/srv/web/index.html")).unwrap().write_all(b" by hand").unwrap();
+        }
+    });
+    done
+}
+
 /// A backup is a second name of what it keeps: what is written into a file after it was looked at changes both.
 #[test]
 fn an_edit_in_place_before_the_switch_ends_the_update_or_comes_back_with_the_backup() {
     let base = base(SimDisk::new());
     let dry = base.clone();
     run(&dry, &Deed::Apply(&new())).unwrap();
-    let (mut ended_it, mut too_late, mut came_back) = (0, 0, 0);
+    let (mut ended_it, mut too_late, mut came_back) = (0, Vec::new(), 0);
     for k in 0..dry.effects() {
         let disk = base.clone();
-        let preparing = Rc::new(Cell::new(false));
-        let seen = preparing.clone();
-        disk.meanwhile(k, move |disk| {
-            if read(disk, "/srv/web/index.html").as_deref() == Some("old") {
-                seen.set(read(disk, "/var/lib/pikit-update/journal.json").is_some_and(|journal| journal.contains("preparing")));
-                disk.append(Path::new("/srv/web/index.html")).unwrap().write_all(b" by hand").unwrap();
-            }
-        });
+        let done = by_hand(&disk, k);
         let ended = run(&disk, &Deed::Apply(&new()));
         let edited = || read(&disk, "/srv/web/index.html").as_deref() == Some("old by hand");
-        match ended {
-            Err(e) => {
+        match (ended, done.get()) {
+            (Err(e), _) => {
                 assert!(e.message().contains("was changed while the update was being prepared") && edited(), "edited at effect {k}: {}", e.message());
                 ended_it += 1;
             }
-            Ok(_) => {
-                too_late += usize::from(preparing.get());
+            (Ok(_), Some(prepared)) => {
                 run(&disk, &Deed::Rollback).unwrap_or_else(|e| panic!("edited at effect {k}, and the way back is refused: {}", e.message()));
-                came_back += usize::from(edited());
+                assert!(edited(), "edited at effect {k}, and not there again");
+                came_back += 1;
+                too_late.extend(prepared.then_some(k));
             }
+            (Ok(_), None) => {}
         }
     }
     assert!(ended_it > 50 && came_back > 1, "{ended_it} {came_back}");
     // after the last look nothing is left to do but to tell that the switch begins, and to write it into the journal
-    assert!(too_late < 8, "{too_late}");
+    assert!(!too_late.is_empty() && too_late.len() < 8, "{too_late:?}");
+
+    // neither a power cut nor a card that fails makes of it a release that cannot be confirmed, or a way back that is refused
+    for k in too_late.iter().step_by(3) {
+        for then in *k..dry.effects() + 20 {
+            for cut in [Some(Cut::LoseAll), Some(Cut::Torn(then)), None] {
+                let disk = base.clone();
+                by_hand(&disk, *k);
+                if cut.is_some() {
+                    disk.cut_after(then)
+                } else {
+                    disk.fail_after(then, rustix::io::Errno::IO)
+                }
+                let _ = run(&disk, &Deed::Apply(&new()));
+                let disk = cut.map_or_else(|| disk.clone(), |cut| disk.after_power_cut(cut));
+                let words = format!("edited at effect {k}, {cut:?} at {then}");
+                run(&disk, &Deed::Recover).unwrap_or_else(|e| panic!("{words}: {}", e.message()));
+                // a card that failed just there is told of; the way back then looks at digests
+                if cut.is_some() && read(&disk, "/srv/web/index.html").as_deref() == Some("new!") {
+                    run(&disk, &Deed::Rollback).unwrap_or_else(|e| panic!("{words}, and the way back is refused: {}", e.message()));
+                }
+            }
+        }
+    }
 }
 
 /// Services come back to a tree that already has what they saved while it was being prepared.

@@ -32,7 +32,7 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     let disk = trip.world.disk;
     if tx.journal.stage != (Stage::Confirming { carried: true }) {
         carry::over(trip, &tx, true)?;
-        backup::keep_up(trip, &tx)?;
+        backup::keep_up(trip, &tx);
         match &tx.manifest {
             Some(bytes) => status::save(disk, &layout, &layout.installed(), bytes)?,
             None => forget(disk, &layout.installed())?,

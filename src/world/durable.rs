@@ -87,7 +87,10 @@ pub fn tell(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The temporary file of [`save`]: in the same folder, because a rename must not leave its file system.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// The path has no name.
+pub fn beside(path: &Path) -> io::Result<PathBuf> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file needs a name"));
     };

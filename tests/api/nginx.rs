@@ -51,6 +51,7 @@ impl Nginx {
                 dir.display()
             );
             fs::write(dir.join("nginx.conf"), config).unwrap();
+            let _ = fs::remove_file(dir.join("error.log")); // of the try before
             let mut nginx = Nginx { child: Nginx::spawn(&program, &dir), dir: dir.clone(), door: Door::Tcp(port) };
             if nginx.is_ready() {
                 return Some(nginx);

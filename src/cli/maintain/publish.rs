@@ -19,16 +19,18 @@ pub fn publish_release(voice: &Voice, asked: &Publish) -> Result<u8> {
     if let Some(doubt) = token.as_ref().and_then(Place::doubt) {
         voice.message(&format!("warning: {}", clean(&doubt)));
     }
-    // keys and files before anything takes long
+    // files and keys before anything takes long
     let (what, keys) = match &asked.release {
         Some(dir) => (What::Packed(dir.clone()), Vec::new()),
         None => {
+            // nobody types a passphrase for files that devices would be hurt by
+            let prepared = prepared(voice, &asked.recipe, &asked.packing)?;
             let keys = signers(voice, &asked.with)?;
             if keys.is_empty() {
                 return Err(Error::usage("there is no key to sign with")
                     .hint("give --key FILE, env:NAME or fd:N, or set PIKIT_SECRET_KEY; --release DIR publishes one that is signed"));
             }
-            (What::Prepared(Box::new(prepared(voice, &asked.recipe, &asked.packing)?), before(&asked.packing)), keys)
+            (What::Prepared(Box::new(prepared), before(&asked.packing)), keys)
         }
     };
     let wanted = Asked {
