@@ -37,8 +37,8 @@ use crate::release::{Digest, manifest::version};
   sudo pikit-updater apply         look at the plan, say yes, done
   sudo pikit-updater rollback      back to the version before, without a network
   pikit-updater status             what is installed, what is offered, how the last update went")]
-#[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 usage or config, 3 network, 4 verification,
-5 refused before any change, 6 failed and rolled back, 7 a person is needed,
+#[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 usage or config, 3 network, 4 verification, \
+5 refused before any change, 6 failed and rolled back, 7 a person is needed, \
 8 another run is busy, 9 permission, 10 cancelled; `man` tells more.")]
 #[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
@@ -126,7 +126,7 @@ pub enum Command {
     /// Settle what a power cut or a kill interrupted
     #[command(before_help = "Examples:
   sudo pikit-updater recover
-  sudo pikit-updater recover --boot                 as the boot unit runs it: only paths, no services")]
+  sudo pikit-updater recover --boot            as the boot unit runs it: only paths, no services")]
     Recover {
         /// Settle the paths and touch no service; a pending trial is left to a later `recover`
         #[arg(long)]
@@ -135,7 +135,7 @@ pub enum Command {
     /// Hash every installed file and compare
     #[command(before_help = "Examples:
   pikit-updater verify
-  sudo pikit-updater verify --repair                put back what differs; edited copies are kept aside")]
+  sudo pikit-updater verify --repair           put back what differs; edited copies are kept aside")]
     Verify {
         /// Put back what differs
         #[arg(long)]
@@ -200,8 +200,8 @@ pub enum Command {
     #[command(before_help = "Examples:
   sudo pikit-updater doctor
   pikit-updater doctor --offline
-  sudo pikit-updater doctor --reset-time            the clock was far ahead once, and nothing is installed since
-  sudo ./pikit-updater doctor --self-test           could this very program look after this board?")]
+  sudo pikit-updater doctor --reset-time     the clock was far ahead, and all has expired since
+  sudo ./pikit-updater doctor --self-test    could this very program look after this board?")]
     #[command(after_help = "Exit code: 0 when nothing failed (warnings are allowed), 5 when something did.")]
     Doctor {
         /// Do not ask the source
@@ -354,6 +354,19 @@ mod tests {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             assert!(command.get_before_help().is_some_and(|h| h.to_string().starts_with("Examples:")), "{}", command.get_name());
             command.get_subcommands().filter(|c| !c.is_hide_set()).for_each(look);
+        }
+        look(&command());
+    }
+
+    #[test]
+    fn helps_are_broken_by_the_terminal_and_no_example_is_wider_than_one() {
+        fn look(command: &clap::Command) {
+            let prose = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!prose.contains('\n'), "{}: {prose}", command.get_name());
+            let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            // beyond a hundred columns clap breaks every line
+            examples.lines().for_each(|line| assert!(line.len() <= 100, "{}: {line}", command.get_name()));
+            command.get_subcommands().for_each(look);
         }
         look(&command());
     }

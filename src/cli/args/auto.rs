@@ -6,7 +6,7 @@ use crate::device::schedule;
 
 /// `auto`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes of `auto run`: those of `apply`; 0 also when another run is busy, and when the offered release is
+#[command(after_help = "Exit codes of `auto run`: those of `apply`; 0 also when another run is busy, and when the offered release is \
 passed over, failed here before, or is not for this hour.")]
 pub struct Auto {
     /// off: nothing; check: look and say what there is; install: install it; run: do now what is set

@@ -14,18 +14,18 @@ pub use online::{Lint, Publish};
 use crate::release::manifest::version;
 
 /// What is said of secrets in every help.
-const SECRETS: &str = "A key is a FILE, env:NAME (a variable with the file's text, or the key's line alone) or fd:N (an open file descriptor), and so is a
-passphrase, which is asked for on the terminal if no place is given. Without --key the variable PIKIT_SECRET_KEY is taken, without
+const SECRETS: &str = "A key is a FILE, env:NAME (a variable with the file's text, or the key's line alone) or fd:N (an open file descriptor), and so is a \
+passphrase, which is asked for on the terminal if no place is given. Without --key the variable PIKIT_SECRET_KEY is taken, without \
 --passphrase PIKIT_PASSPHRASE. The secret itself never stands on the command line, where everybody sees it in `ps`.";
 
 /// `pack`.
 #[derive(Debug, Args)]
 #[command(disable_version_flag = true)]
 #[command(before_help = "Examples:
-  pikit-updater pack                                from ./release.toml into dist/
+  pikit-updater pack                                  from ./release.toml into dist/
   pikit-updater pack --version 1.4.0 --out /media/stick/pikit
-  pikit-updater pack --patch-from dist/pikit-1.3.0      devices on 1.3.0 fetch little more than what changed")]
-#[command(after_help = "Keep the folders of releases: --previous lays files out oldest first, so that devices on any of them fetch what they lack in
+  pikit-updater pack --patch-from dist/pikit-1.3.0    devices on 1.3.0 fetch what changed")]
+#[command(after_help = "Keep the folders of releases: --previous lays files out oldest first, so that devices on any of them fetch what they lack in \
 one request, and --patch-from makes that smaller still. What devices will fetch is printed at the end.")]
 pub struct Pack {
     /// The recipe
@@ -62,11 +62,11 @@ pub struct Packing {
 /// `keygen`.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  pikit-updater keygen                              pikit.key and pikit.pub, with a passphrase that you are asked for
+  pikit-updater keygen                         pikit.key and pikit.pub; a passphrase is asked for
   pikit-updater keygen keys/pikit-2027 --comment \"releases, from 2027 on\"
-  pikit-updater keygen ci --no-passphrase           for a CI that keeps secrets itself")]
-#[command(after_help = "Both files are minisign's own: either program opens the other's keys. A file that is there is never overwritten.
---passphrase takes a FILE, env:NAME or fd:N; without it PIKIT_PASSPHRASE is taken, and otherwise you are asked. Opening a key with a
+  pikit-updater keygen ci --no-passphrase      for a CI that keeps secrets itself")]
+#[command(after_help = "Both files are minisign's own: either program opens the other's keys. A file that is there is never overwritten. \
+--passphrase takes a FILE, env:NAME or fd:N; without it PIKIT_PASSPHRASE is taken, and otherwise you are asked. Opening a key with a \
 passphrase takes 1 GiB of memory for a few seconds, as with minisign: that is what makes guessing expensive.")]
 pub struct Keygen {
     /// Begin of the two files' names, .key and .pub
@@ -98,9 +98,9 @@ pub struct Keys {
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   pikit-updater sign dist/pikit-1.4.0 --key pikit.key
-  pikit-updater sign dist/pikit-1.4.0 --expires 90d           in a CI: the key is in PIKIT_SECRET_KEY
-  pikit-updater sign dist/pikit-1.3.0 --recall --key pikit.key   takes all later releases back
-  pikit-updater sign trust.json --key second.key              adds a signature to the last change of the keys")]
+  pikit-updater sign dist/pikit-1.4.0 --expires 90d      in a CI: the key is in PIKIT_SECRET_KEY
+  pikit-updater sign dist/pikit-1.3.0 --recall           takes all later releases back
+  pikit-updater sign trust.json --key second.key         signs the last change of the keys, too")]
 #[command(after_help = SECRETS)]
 pub struct Sign {
     /// The folder of a release, its manifest.json, or trust.json
@@ -155,7 +155,7 @@ pub struct VerifyRelease {
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   pikit-updater check-expiry dist/pikit-1.4.0
-  pikit-updater check-expiry manifest.json --within 30d || pikit-updater sign manifest.json --expires 90d")]
+  pikit-updater check-expiry dist/pikit-1.4.0 --within 30d || echo \"sign it anew\"")]
 #[command(after_help = "Exit code: 0 when it expires later than that or never, 4 when not. Whose signature it has is not looked at.")]
 pub struct CheckExpiry {
     /// The folder of a release, or its manifest.json
@@ -170,7 +170,8 @@ pub struct CheckExpiry {
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   pikit-updater rotate trust.json --product pikit --to new.pub --key old.key --key new.key
-  pikit-updater rotate trust.json --to a.pub --to b.pub --to c.pub --threshold 2 --key now.key --key a.key --key b.key
+  pikit-updater rotate trust.json --to a.pub --to b.pub --to c.pub --threshold 2 \\
+      --key now.key --key a.key --key b.key
   pikit-updater rotate trust.json --to new.pub --key old.key --partial    the others sign it later")]
 #[command(after_help = SECRETS)]
 pub struct Rotate {

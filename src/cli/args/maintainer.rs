@@ -31,7 +31,7 @@ pub enum Maintain {
     Rotate(Rotate),
     /// Completions for a shell, on stdout
     #[command(before_help = "Examples:
-  pikit-updater completions bash | sudo tee /usr/share/bash-completion/completions/pikit-updater >/dev/null")]
+  pikit-updater completions bash >~/.local/share/bash-completion/completions/pikit-updater")]
     Completions {
         /// bash, zsh or fish
         #[arg(value_enum, hide_possible_values = true)]

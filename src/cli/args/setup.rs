@@ -12,10 +12,11 @@ use crate::setup::answers::{managed, probe};
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   sudo pikit-updater setup                          asks, and checks each answer at once
-  sudo pikit-updater setup -y --gitea https://git.example.org --repo owner/pi-kit --key maintainer.pub \\
-      --managed pikit-web/=/var/www/pikit-web/ --restart pikit-api --health http://127.0.0.1:8080/ping --auto install
+  sudo pikit-updater setup -y --gitea https://git.example.org --repo owner/pi-kit \\
+      --key maintainer.pub --managed pikit-web/=/var/www/pikit-web/ --restart pikit-api \\
+      --health http://127.0.0.1:8080/ping --auto install
   sudo pikit-updater setup --reset-identity         on a copy of another board's card")]
-#[command(after_help = "Asked for is what no option says. Without a terminal, or with -y or --no-input, nothing is asked: a source (--gitea and --repo,
+#[command(after_help = "Asked for is what no option says. Without a terminal, or with -y or --no-input, nothing is asked: a source (--gitea and --repo, \
 --url or --dir), a key and --managed are needed then.")]
 pub struct Setup {
     /// A Gitea or Forgejo server

@@ -13,12 +13,13 @@ use crate::release::manifest::version;
 #[derive(Debug, Args)]
 #[command(disable_version_flag = true)]
 #[command(before_help = "Examples:
-  pikit-updater publish --key pikit.key                 as ./release.toml says: pack, sign, upload, show, look at it
-  pikit-updater publish --version 1.4.0 --dry-run       all but writing to the server
-  pikit-updater publish --release dist/pikit-1.4.0      one that was packed and signed before
-  pikit-updater publish --token-file env:TOKEN          in a CI: the key is in PIKIT_SECRET_KEY")]
-#[command(after_help = "The release is made as a draft, its files are uploaded, fetched again and compared, and only then it becomes visible. A run that
-broke off is simply run again. Earlier releases on the server are known without --previous and --patch-from. What is visible is not changed without --replace. The token is taken from --token-file (a FILE, env:NAME or fd:N),
+  pikit-updater publish --key pikit.key               pack, sign, upload, show, look at it
+  pikit-updater publish --version 1.4.0 --dry-run     all but writing to the server
+  pikit-updater publish --release dist/pikit-1.4.0    one that was packed and signed before
+  pikit-updater publish --token-file env:TOKEN        in a CI: the key is in PIKIT_SECRET_KEY")]
+#[command(after_help = "The release is made as a draft, its files are uploaded, fetched again and compared, and only then it becomes visible. A run that \
+broke off is simply run again. Earlier releases on the server are known without --previous and --patch-from. What is visible is not changed \
+without --replace. The token is taken from --token-file (a FILE, env:NAME or fd:N), \
 else from PIKIT_GITEA_TOKEN, else from token_file under [publish] in the recipe. It is sent to that server only, and never shown.")]
 pub struct Publish {
     /// The recipe, with a table [publish]
@@ -54,11 +55,11 @@ pub struct Publish {
 #[derive(Debug, Args)]
 #[command(disable_version_flag = true)]
 #[command(before_help = "Examples:
-  pikit-updater lint                                    what ./release.toml would pack
-  pikit-updater lint dist/pikit-1.4.0                   a release that is packed
-  pikit-updater --config ./updater.toml lint            and whether a device with this config has a place for each file")]
+  pikit-updater lint                            what ./release.toml would pack
+  pikit-updater lint dist/pikit-1.4.0           a release that is packed
+  pikit-updater --config ./updater.toml lint    whether such a device has a place for each file")]
 #[command(
-    after_help = "Exit code: 0 when there is nothing worse than warnings, 5 when something would hurt. `pack` and `publish` ask the same rules. A file that
+    after_help = "Exit code: 0 when there is nothing worse than warnings, 5 when something would hurt. `pack` and `publish` ask the same rules. A file that \
 a person has looked at passes with allow = [\"glob\"] under [lint] in the recipe."
 )]
 pub struct Lint {
