@@ -25,7 +25,7 @@ use support::pulse::Pulse;
 use support::{mounts, tree};
 use tricks::Verdict;
 
-const SECONDS_MAX: Duration = Duration::from_secs(20);
+const SECONDS_MAX: Duration = Duration::from_secs(5);
 const MEGABYTES_MAX: f64 = 64.0;
 
 fn number(name: &str, usual: u64) -> u64 {

@@ -204,7 +204,7 @@ fn ten_thousand_files_take_little_time_and_memory() {
     for (what, used) in [("install", install), ("update of 4", update), ("rollback", back)] {
         println!("10,000 files, {what}: {:.2} s, {:.2} s of processor, {:.1} MB", used.wall, used.cpu, used.megabytes);
         assert!(used.megabytes < 120.0, "{what}: {} MB", used.megabytes);
-        assert!(used.cpu < 60.0, "{what}: {} s of processor", used.cpu);
+        assert!(used.wall < 60.0, "{what}: {} s", used.wall);
     }
 }
 
