@@ -18,6 +18,7 @@ use crate::record;
 use crate::release::manifest::{self, Manifest};
 use crate::release::{Digest, ReleasePath, digest::Hashing};
 use crate::state::status::BackupLine;
+use crate::world::disk::NewFile;
 use crate::world::{Disk, durable};
 
 /// Format of the record.
@@ -221,7 +222,8 @@ fn kept_up(disk: &dyn Disk, dir: &Path, plan: &Plan) -> Result<Vec<ReleasePath>>
             continue;
         }
         let own = durable::beside(&kept).doing(|| format!("naming {}", kept.display()))?;
-        let (size, sha256) = copied(disk, &kept, &own, true)?;
+        let (mut copy, size, sha256) = copied(disk, &kept, &own)?;
+        copy.sync().doing(|| format!("writing {}", own.display()))?;
         if sha256 != found.sha256 {
             written.push(entry.path.clone());
         }
@@ -266,21 +268,18 @@ fn store(trip: &mut Trip, plan: &Plan, dir: &Path) -> Result<()> {
 }
 
 fn copy(disk: &dyn Disk, from: &Path, to: &Path, expected: &Digest) -> Result<()> {
-    if copied(disk, from, to, false)?.1 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
+    if copied(disk, from, to)?.2 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
 }
 
-/// Bytes and digest of what was copied.
-fn copied(disk: &dyn Disk, from: &Path, to: &Path, durably: bool) -> Result<(u64, Digest)> {
+/// The copy, not yet synced; its bytes and digest.
+fn copied(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(Box<dyn NewFile>, u64, Digest)> {
     let mut reader = disk.open(from).doing(|| format!("reading {}", from.display()))?;
     let writing = || format!("writing {}", to.display());
     durable::remove(disk, to).doing(writing)?; // of a run that was killed
     let mut writer = Hashing::new(disk.create(to, 0o600).doing(writing)?);
     let size = survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(from, to))?;
-    let (mut file, sha256) = writer.finish();
-    if durably {
-        file.sync().doing(writing)?;
-    }
-    Ok((size, sha256))
+    let (file, sha256) = writer.finish();
+    Ok((file, size, sha256))
 }
 
 /// Writes a new file without syncing it: the tree it belongs to is synced as a whole.
