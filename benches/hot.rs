@@ -119,7 +119,7 @@ fn a_plan_is_made(bencher: Bencher) {
     let facts = Facts {
         units: vec![UnitFacts { to: "/srv/web".into(), way: Way::Exchange, exists: true, owner: (0, 0), volume: 0, has_modes: true }],
         volumes: vec![VolumeFacts { dev: 1, at: "/srv".into(), free: 1 << 40, block: 4096, read_only: false }],
-        files: old.files.iter().map(|(path, want)| (path.clone(), found(want.sha256))).collect(),
+        files: old.files.iter().map(|(path, want)| (path.clone(), found(want.sha256).into())).collect(),
         ..Facts::default()
     };
     let installed =

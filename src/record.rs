@@ -3,7 +3,7 @@
 //!
 //! It protects from decay, not from an enemy: who can write the record can write its digest.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ impl std::fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
+/// What stands behind the body.
+const END: &[u8] = b"}\n";
+
 #[derive(Deserialize)]
 struct Envelope<'a> {
     sha256: Digest,
@@ -51,20 +54,60 @@ struct Schema {
     schema: u32,
 }
 
-/// The bytes of a record, with a newline at the end.
+/// A record that is about to be written: what it holds is written twice, first for its digest and length, so that a plan of ten thousand
+/// files is not held a second time as text.
+pub struct Sealed<'v, T> {
+    head: String,
+    value: &'v T,
+    length: usize,
+}
+
+impl<'v, T: Serialize> Sealed<'v, T> {
+    /// A record of this value.
+    ///
+    /// # Panics
+    /// If the value has no JSON form (a map whose keys are not strings): a mistake in the program, never in its data.
+    pub fn of(schema: u32, value: &'v T) -> Self {
+        let mut counted = io::BufWriter::new(Hashing::new(Length(0)));
+        serde_json::to_writer(&mut counted, value).expect("a record has string keys only");
+        let (Length(length), digest) = counted.into_inner().ok().expect("counting does not fail").finish();
+        let head = format!("{{\"schema\":{schema},\"sha256\":\"{digest}\",\"body\":");
+        Sealed { length: head.len() + length + END.len(), head, value }
+    }
+    /// Writes it, with a newline at the end.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        let mut to = io::BufWriter::new(to);
+        to.write_all(self.head.as_bytes())?;
+        serde_json::to_writer(&mut to, self.value)?;
+        to.write_all(END)?;
+        to.flush()
+    }
+}
+
+/// The bytes of a record.
 ///
 /// # Panics
-/// If the value has no JSON form (a map whose keys are not strings): a mistake in the program, never in its data.
+/// As [`Sealed::of`].
 pub fn seal_record<T: Serialize>(schema: u32, value: &T) -> Vec<u8> {
-    // twice, so that a plan of ten thousand files is held once, in a buffer that fits: digest and length come from the first time
-    let mut counted = io::BufWriter::new(Hashing::new(Length(0)));
-    serde_json::to_writer(&mut counted, value).expect("a record has string keys only");
-    let (Length(length), digest) = counted.into_inner().ok().expect("counting does not fail").finish();
-    let mut bytes = format!("{{\"schema\":{schema},\"sha256\":\"{digest}\",\"body\":").into_bytes();
-    bytes.reserve_exact(length + "}\n".len());
-    serde_json::to_writer(&mut bytes, value).expect("a record has string keys only");
-    bytes.extend_from_slice(b"}\n");
+    let sealed = Sealed::of(schema, value);
+    let mut bytes = Vec::with_capacity(sealed.length);
+    sealed.write(&mut bytes).expect("memory takes what is written");
     bytes
+}
+
+/// JSON in a buffer that fits: one that grows ends up twice as long, and what is written may be megabytes.
+///
+/// # Errors
+/// The value has no JSON form.
+pub fn json<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value)?;
+    let mut bytes = Vec::with_capacity(length.0);
+    serde_json::to_writer(&mut bytes, value)?;
+    Ok(bytes)
 }
 
 /// Counts what is written to it.

@@ -6,6 +6,10 @@ use std::io::{self, IoSlice, Read, Write};
 
 /// Kind and length.
 const HEAD: usize = 5;
+/// Bytes before a field of bytes: how many there are.
+const LENGTH: usize = 4;
+/// Memory that is taken for a payload before its bytes are there, at the least.
+const STEP: usize = 64 << 10;
 
 /// What is wrong with what came.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,12 +77,17 @@ pub fn read(from: &mut impl Read, payload: &mut Vec<u8>, most: impl Fn(u8) -> Op
         Some(_) => {}
     }
     payload.clear();
-    // memory is taken as the bytes come, not as they are announced
-    match Read::take(&mut *from, length as u64).read_to_end(payload) {
-        Ok(n) if n == length => Ok(kind),
-        Ok(_) => Err(NoFrame::Gone),
-        Err(e) => Err(broken(e)),
+    // memory is taken as the bytes come, not as they are announced, and no more than there are: half as much again each time
+    while payload.len() < length {
+        let next = (length - payload.len()).min((payload.len() / 2).max(STEP));
+        payload.reserve_exact(next);
+        match Read::take(&mut *from, next as u64).read_to_end(payload) {
+            Ok(n) if n == next => {}
+            Ok(_) => return Err(NoFrame::Gone),
+            Err(e) => return Err(broken(e)),
+        }
     }
+    Ok(kind)
 }
 
 fn broken(e: io::Error) -> NoFrame {
@@ -115,9 +124,20 @@ impl Pack {
     }
     /// Bytes. More than 4 GiB never come here: all that is packed was bounded when it was read.
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        if bytes.len() > STEP {
+            self.0.reserve_exact(LENGTH + bytes.len());
+        }
         self.0.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
         self.0.extend(bytes);
         self
+    }
+    /// Long bytes at the end: they make room for what stands before them, and are not held twice.
+    pub fn last(self, mut bytes: Vec<u8>) -> Self {
+        let before = self.bytes(&[]).0;
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+        bytes.reserve_exact(before.len());
+        bytes.splice(0..0, before[..before.len() - LENGTH].iter().copied().chain(length));
+        Pack(bytes)
     }
     /// Text.
     pub fn text(self, text: &str) -> Self {
@@ -207,7 +227,12 @@ mod tests {
         assert_eq!(get(&frame(1, b"abcd")).unwrap(), (1, b"abcd".to_vec()));
         assert_eq!(get(&frame(1, b"")).unwrap(), (1, Vec::new()));
         let big = vec![7; 200_000];
-        assert_eq!(get(&frame(2, &big)).unwrap(), (2, big));
+        assert_eq!(get(&frame(2, &big)).unwrap(), (2, big.clone()));
+        // what is long has the memory that it needs and no more, however it is put together or read
+        assert_eq!(get(&frame(2, &big)).unwrap().1.capacity(), big.len());
+        let (bytes, last) = (Pack::default().number(1).bytes(&big).0, Pack::default().number(1).last(big).0);
+        assert_eq!((bytes.capacity(), last.capacity()), (bytes.len(), bytes.len()));
+        assert_eq!(bytes, last);
         let packed = Pack::default().number(u64::MAX).flag(true).text("ü").maybe(Some(3), Pack::number).maybe(None, Pack::number).bytes(&[0xff]);
         let mut un = Unpack(&packed.0);
         assert_eq!((un.number(), un.flag(), un.text(2)), (Ok(u64::MAX), Ok(true), Ok("ü")));

@@ -116,6 +116,11 @@ impl<'a> Helper<'a> {
         }
     }
 
+    /// The payload of an answer that may be long: its memory is not used again.
+    pub fn taken(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.payload)
+    }
+
     /// Why it is not there any more.
     fn gone(&mut self) -> Error {
         if self.ear.get_ref().clock.stops() > 0 {

@@ -60,7 +60,7 @@ fn speak<'a>(line: &Line, clock: &'a dyn Clock) -> Result<(Helper<'a>, String)> 
     let mut helper = Helper::start(Stdio::null(), clock)?;
     helper.order(Kind::Speak, &words::pack_line(line))?;
     helper.answer(&[Kind::Ready])?;
-    let name = words::text(&helper.payload).map_err(lied)?;
+    let name = words::text(helper.taken()).map_err(lied)?;
     Ok((helper, name))
 }
 
@@ -78,12 +78,13 @@ impl Source for Remote<'_> {
 
     fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>> {
         self.with(|helper| {
-            helper.order(Kind::Find, &words::pack_find(wanted, &memory.0))?;
+            // a memory is as long as the manifests in it, and it comes back
+            helper.order(Kind::Find, &words::pack_find(wanted, &std::mem::take(&mut memory.0)))?;
             let mut taken: Option<Taken> = None;
             for _ in 0..SHOWN_MAX {
                 match helper.answer(&[Kind::Shown, Kind::Found, Kind::Nothing])? {
                     Kind::Shown => {
-                        let shown = words::shown(&helper.payload).map_err(lied)?;
+                        let shown = words::shown(&helper.taken()).map_err(lied)?;
                         let verdict = judge.judge(&shown.candidate())?;
                         helper.order(Kind::Judged, &words::pack_verdict(&verdict))?;
                         taken = match verdict {
@@ -94,7 +95,7 @@ impl Source for Remote<'_> {
                         };
                     }
                     Kind::Found => {
-                        let (bundle, notes, remembered) = words::found(&helper.payload).map_err(lied)?;
+                        let (bundle, notes, remembered) = words::found(helper.taken()).map_err(lied)?;
                         let Some(Taken { manifest_bytes, signature, manifest }) = taken else {
                             return Err(lied(super::frame::Lie("a release is offered that was not taken")));
                         };
@@ -102,7 +103,7 @@ impl Source for Remote<'_> {
                         return Ok(Some(Offer { manifest_bytes, signature, manifest, bundle, notes }));
                     }
                     _ => {
-                        *memory = Memory(words::text(&helper.payload).map_err(lied)?);
+                        *memory = Memory(words::text(helper.taken()).map_err(lied)?);
                         return Ok(None);
                     }
                 }

@@ -129,9 +129,10 @@ fn talk(speaker: Speaker, clock: &dyn Clock) -> Result<(), NoFrame> {
             Kind::Find => {
                 let (wanted, memory) = words::find(&said).map_err(lie)?;
                 let mut memory = Memory(memory.to_owned());
+                drop(said);
                 let source = source.as_ref().ok_or(NoFrame::Lie(Lie("no source was named")))?;
                 source.find(&wanted, &mut Asking(&speaker), &mut memory).map(|offer| match offer {
-                    Some(offer) => (Kind::Found, words::pack_found(&offer.bundle, &offer.notes, &memory.0)),
+                    Some(offer) => (Kind::Found, words::pack_found(&offer.bundle, &offer.notes, memory.0)),
                     None => (Kind::Nothing, memory.0.into_bytes()),
                 })
             }

@@ -68,7 +68,7 @@ fn what_is_said_is_understood() {
     assert_eq!(patch_words::lacks(&patch_words::pack_lacks(&stretch)).unwrap(), stretch);
     assert!(patch_words::lacks(&patch_words::pack_lacks(&Stretch { length: 3 << 20, ..stretch })).is_err());
     assert_eq!(words::unpack_this(&words::pack_unpack_this(5, Some(6))).unwrap(), (5, Some(6)));
-    assert_eq!(words::found(&words::pack_found(&bundle, &["note".into()], "m")).unwrap(), (bundle, vec!["note".into()], "m".into()));
+    assert_eq!(words::found(words::pack_found(&bundle, &["note".into()], "m".into())).unwrap(), (bundle, vec!["note".into()], "m".into()));
     let start = Start { start: 1, total: Some(2), validator: Some("tag".into()) };
     assert_eq!(words::start(&words::pack_start(&start)).unwrap(), start);
     assert_eq!(words::entry(&words::pack_entry(&head("a/b", 5), 11)).unwrap(), (head("a/b", 5), 11));
@@ -97,7 +97,7 @@ fn a_message_that_is_cut_or_has_something_behind_it_is_none() {
         (words::pack_error(&Error::source_failed("x").hint("y")), |b| words::error(b).is_ok()),
         (words::pack_start(&Start { start: 0, total: Some(1), validator: None }), |b| words::start(b).is_ok()),
         (words::pack_entry(&head("a", 1), 1), |b| words::entry(b).is_ok()),
-        (words::pack_found(&BundleRef { at: "x".into(), size: None }, &["n".into()], "m"), |b| words::found(b).is_ok()),
+        (words::pack_found(&BundleRef { at: "x".into(), size: None }, &["n".into()], "m".into()), |b| words::found(b.to_vec()).is_ok()),
     ];
     for (n, (whole, read)) in table.into_iter().enumerate() {
         assert!(read(&whole), "{n}");
@@ -129,7 +129,7 @@ fn words_that_lead_somewhere_else_are_refused() {
     assert!(words::the_steps(&words::pack_steps(&vec![step(); STEPS_MAX])).is_ok());
     assert!(words::the_steps(&words::pack_steps(&vec![step(); STEPS_MAX + 1])).is_err());
     assert!(words::the_steps(&Pack::default().number(u64::MAX).0).is_err());
-    assert!(words::found(&Pack::default().text("x").flag(false).number(1 << 40).0).is_err());
+    assert!(words::found(Pack::default().text("x").flag(false).number(1 << 40).0).is_err());
     // a verdict without the manifest it is about
     assert!(words::verdict(&[0, 0], b"{").is_err());
 }

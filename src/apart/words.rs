@@ -259,26 +259,28 @@ fn steps_from(p: &mut Unpack) -> Result<Vec<SignedStep>, Lie> {
     if steps::fit(&found) { Ok(found) } else { Err(Lie("there are more changes of keys than may be")) }
 }
 
-pub fn pack_found(bundle: &BundleRef, notes: &[String], memory: &str) -> Vec<u8> {
+pub fn pack_found(bundle: &BundleRef, notes: &[String], memory: String) -> Vec<u8> {
     let notes = &notes[..notes.len().min(NOTES_MAX)];
     let pack = pack_bundle(Pack::default(), bundle).number(notes.len() as u64);
-    notes.iter().fold(pack, |p, n| p.text(short(n))).text(memory).0
+    notes.iter().fold(pack, |p, n| p.text(short(n))).last(memory.into_bytes()).0
 }
 
-pub fn found(payload: &[u8]) -> Result<(BundleRef, Vec<String>, String), Lie> {
-    let mut p = Unpack(payload);
+pub fn found(mut payload: Vec<u8>) -> Result<(BundleRef, Vec<String>, String), Lie> {
+    let mut p = Unpack(&payload);
     let (bundle, count) = (bundle(&mut p)?, p.number()?);
     if count > NOTES_MAX as u64 {
         return Err(Lie("there are more notes than may be"));
     }
     let notes = (0..count).map(|_| p.text(SHORT).map(str::to_owned)).collect::<Result<_, _>>()?;
-    let memory = p.text(MEMORY_MAX)?.to_owned();
+    let memory = p.text(MEMORY_MAX)?.len();
     p.end()?;
-    Ok((bundle, notes, memory))
+    // it stands at the end, and stays where it is: it may be megabytes
+    payload.drain(..payload.len() - memory);
+    Ok((bundle, notes, text(payload)?))
 }
 
-pub fn text(payload: &[u8]) -> Result<String, Lie> {
-    std::str::from_utf8(payload).map(str::to_owned).map_err(|_| Lie("a text is not UTF-8"))
+pub fn text(payload: Vec<u8>) -> Result<String, Lie> {
+    String::from_utf8(payload).map_err(|_| Lie("a text is not UTF-8"))
 }
 
 pub fn pack_start(start: &Start) -> Vec<u8> {

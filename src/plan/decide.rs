@@ -1,6 +1,7 @@
 //! The decision: up to date, blocked with every reason, or a plan. A pure function of what was measured.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
 use semver::Version;
@@ -53,7 +54,7 @@ pub struct Installed {
     /// When it was released, if its manifest says so.
     pub released: Option<DateTime<Utc>>,
     /// Its files; empty without a manifest.
-    pub files: BTreeMap<ReleasePath, Want>,
+    pub files: BTreeMap<ReleasePath, Rc<Want>>,
 }
 
 /// The decision.
@@ -247,10 +248,10 @@ fn services(policy: &Policy, target: &Target, reasons: &mut Vec<Reason>) -> (Vec
 fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts) -> Vec<Planned> {
     // a list and not a map: of thousands of files the map would be megabytes more
     let mut all: Vec<Planned> = Vec::with_capacity(target.files.len().max(installed.files.len()));
-    let placed = |path: &ReleasePath| managed::place(policy.managed, path).map(|(unit, inside)| (unit, inside.to_owned()));
+    let placed = |path: &ReleasePath| managed::place(policy.managed, path).map(|(unit, inside)| (unit, inside.len()));
     for (path, want) in &target.files {
         let Some((unit, inside)) = placed(path) else { continue };
-        let found = facts.files.get(path).copied();
+        let found = facts.files.get(path);
         let before = installed.files.get(path);
         let drifted =
             before.is_some_and(|b| found.is_none_or(|f| f.sha256 != b.sha256)) || (before.is_none() && found.is_some_and(|f| f.sha256 != want.sha256));
@@ -259,7 +260,7 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
         let right = |f: &super::Found| f.sha256 == want.sha256 && (!unit_facts.has_modes || (want.mode.is_none_or(|m| m == f.mode) && owner == (f.uid, f.gid)));
         // a file that no release brought and that is no release's content belongs to a person as much as an edited one
         let edited = want.config && found.is_some_and(|f| before.map(|b| b.sha256) != Some(f.sha256) && f.sha256 != want.sha256);
-        let mut change = match &found {
+        let mut change = match found {
             None => Change::Add,
             Some(f) if right(f) => Change::Keep,
             Some(_) if edited => Change::KeepEdited,
@@ -270,16 +271,16 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
             change = Change::Gone;
         }
         if edited && policy.action == Action::Apply && before.is_none_or(|b| b.sha256 != want.sha256) {
-            all.extend(lay_beside(path, unit, &inside, want, facts));
+            all.extend(lay_beside(path, unit, inside, want, facts));
         }
-        all.push(Planned { path: path.clone(), unit, inside, change, drifted, want: Some(want.clone()), found });
+        all.push(Planned { path: path.clone(), unit, inside, change, drifted, want: Some(want.clone()), found: found.cloned() });
     }
     for (path, before) in &installed.files {
         if target.files.contains_key(path) {
             continue;
         }
         let Some((unit, inside)) = placed(path) else { continue };
-        let found = facts.files.get(path).copied();
+        let found = facts.files.get(path);
         let drifted = found.is_none_or(|f| f.sha256 != before.sha256);
         let edited_config = before.config && drifted && found.is_some();
         // something else than a plain file took its place: not ours to remove
@@ -288,7 +289,7 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
             Some(_) if edited_config => Change::KeepEdited,
             Some(_) => Change::Remove,
         };
-        all.push(Planned { path: path.clone(), unit, inside, change, drifted, want: None, found });
+        all.push(Planned { path: path.clone(), unit, inside, change, drifted, want: None, found: found.cloned() });
     }
     // by path; what a manifest says of a path goes before what would be laid there
     all.reverse();
@@ -299,20 +300,20 @@ fn files(policy: &Policy, installed: &Installed, target: &Target, facts: &Facts)
 }
 
 /// The new default of an edited config file goes beside it as `NAME.pikit-new`.
-fn lay_beside(path: &ReleasePath, unit: usize, inside: &str, want: &Want, facts: &Facts) -> Option<Planned> {
+fn lay_beside(path: &ReleasePath, unit: usize, inside: usize, want: &Want, facts: &Facts) -> Option<Planned> {
     // beside a managed file there is no managed folder to lay anything into
-    if inside.is_empty() {
+    if inside == 0 {
         return None;
     }
     let beside = ReleasePath::new(&format!("{path}.pikit-new")).ok()?;
-    let found = facts.files.get(&beside).copied();
-    let change = match &found {
+    let found = facts.files.get(&beside);
+    let change = match found {
         None => Change::Add,
         Some(f) if f.sha256 == want.sha256 => Change::Keep,
         Some(_) => Change::Replace,
     };
-    let want = Want { config: false, ..want.clone() };
-    Some(Planned { path: beside, unit, inside: format!("{inside}.pikit-new"), change, drifted: false, want: Some(want), found })
+    let want = Some(Rc::new(Want { config: false, ..want.clone() }));
+    Some(Planned { inside: inside + beside.as_str().len() - path.as_str().len(), path: beside, unit, change, drifted: false, want, found: found.cloned() })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,11 +77,13 @@ pub struct Facts {
     /// The file systems involved.
     pub volumes: Vec<VolumeFacts>,
     /// The listed files that are there.
-    pub files: BTreeMap<ReleasePath, Found>,
+    pub files: BTreeMap<ReleasePath, Rc<Found>>,
     /// Listed paths where something else than a plain file is in the way, with words for it.
     pub obstacles: BTreeMap<ReleasePath, String>,
     /// Contents that are on the device somewhere: other live files, backups, an interrupted download.
     pub at_hand: BTreeSet<Digest>,
+    /// Digest of the installed manifest, if there is one that can be read.
+    pub installed: Option<Digest>,
     /// The volume of backups, records and state.
     pub backup_volume: usize,
     /// Bytes of the bundle, if known.

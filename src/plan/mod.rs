@@ -7,10 +7,11 @@ pub mod space;
 pub mod decide;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use semver::Version;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::release::{Digest, Manifest, ReleasePath, route};
 pub use decide::{Decision, Policy, decide};
@@ -59,26 +60,63 @@ pub enum Change {
     Gone,
 }
 
-/// One file of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One file of a plan. Of thousands most have one side only, and the target and the facts have the same: both are shared.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written<ReleasePath, String, Rc<Want>, Rc<Found>>")]
 pub struct Planned {
     /// Its path in the release.
     pub path: ReleasePath,
     /// Which managed path takes it: index into the settings' list.
     pub unit: usize,
-    /// Its path inside the managed path, empty for a managed file.
-    pub inside: String,
+    /// Bytes of the path's end that are its path inside the managed path.
+    inside: usize,
     /// What happens to it.
     pub change: Change,
     /// Differs from what the installed manifest says.
     pub drifted: bool,
     /// What must be there afterwards; none for removals.
-    pub want: Option<Want>,
+    pub want: Option<Rc<Want>>,
     /// What is there now.
-    pub found: Option<Found>,
+    pub found: Option<Rc<Found>>,
+}
+
+/// A file of a plan as the record has it.
+#[derive(Serialize, Deserialize)]
+struct Written<P, I, W, F> {
+    path: P,
+    unit: usize,
+    inside: I,
+    change: Change,
+    drifted: bool,
+    want: Option<W>,
+    found: Option<F>,
+}
+
+impl Serialize for Planned {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Planned { path, unit, change, drifted, want, found, .. } = self;
+        // of what stays nothing is wanted any more once it was decided, and it is most of the list
+        let want = want.as_ref().filter(|_| *change != Change::Keep);
+        Written { path, unit: *unit, inside: self.inside(), change: *change, drifted: *drifted, want, found: found.as_ref() }.serialize(to)
+    }
+}
+
+impl TryFrom<Written<ReleasePath, String, Rc<Want>, Rc<Found>>> for Planned {
+    type Error = String;
+    fn try_from(w: Written<ReleasePath, String, Rc<Want>, Rc<Found>>) -> Result<Self, String> {
+        if !w.path.as_str().ends_with(&w.inside) {
+            return Err(format!("{} does not end with {}", w.path, w.inside));
+        }
+        Ok(Planned { path: w.path, unit: w.unit, inside: w.inside.len(), change: w.change, drifted: w.drifted, want: w.want, found: w.found })
+    }
 }
 
 impl Planned {
+    /// Its path inside the managed path, empty for a managed file.
+    pub fn inside(&self) -> &str {
+        let path = self.path.as_str();
+        &path[path.len() - self.inside..]
+    }
     /// Whether its content must be put into the staged tree.
     pub fn is_written(&self) -> bool {
         matches!(self.change, Change::Add | Change::Replace)
@@ -196,5 +234,32 @@ impl Plan {
     /// Files of one managed path.
     pub fn of_unit(&self, unit: usize) -> impl Iterator<Item = &Planned> {
         self.files.iter().filter(move |f| f.unit == unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of a plan as earlier versions wrote it, and read it.
+    fn line(inside: &str, change: &str, want: &str, found: &str) -> String {
+        format!(r#"{{"path":"web/js/a.js","unit":1,"inside":"{inside}","change":"{change}","drifted":false,"want":{want},"found":{found}}}"#)
+    }
+
+    #[test]
+    fn a_file_is_written_as_earlier_versions_read_it() {
+        let sha256 = Digest::of(b"x");
+        let want = format!(r#"{{"sha256":"{sha256}","size":1,"mode":420}}"#);
+        let found = format!(r#"{{"sha256":"{sha256}","size":1,"mtime":7,"ino":8,"mode":420,"uid":0,"gid":0}}"#);
+        let read = |text: &str| serde_json::from_str::<Planned>(text);
+        for (inside, change, want, found) in [("js/a.js", "replace", &*want, &*found), ("", "add", &want, "null"), ("js/a.js", "remove", "null", &found)] {
+            let text = line(inside, change, want, found);
+            let file = read(&text).unwrap();
+            assert_eq!((file.inside(), serde_json::to_string(&file).unwrap()), (inside, text));
+        }
+        // of what stays they wrote what is wanted, too
+        let kept = read(&line("js/a.js", "keep", &want, &found)).unwrap();
+        assert_eq!(serde_json::to_string(&kept).unwrap(), line("js/a.js", "keep", "null", &found));
+        assert!(read(&line("js/b.js", "keep", &want, &found)).unwrap_err().to_string().contains("does not end with js/b.js"));
     }
 }

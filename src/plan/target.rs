@@ -1,6 +1,7 @@
 //! What the managed paths are to be brought to: a release, or the tree that a backup remembers.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub struct Target {
     /// Digest of its file list, if it has a manifest.
     pub content: Option<Digest>,
     /// Its files.
-    pub files: BTreeMap<ReleasePath, Want>,
+    pub files: BTreeMap<ReleasePath, Rc<Want>>,
     /// What to do after the switch.
     pub steps: Vec<Step>,
     /// Product named by the manifest.
@@ -51,13 +52,12 @@ pub struct Target {
 impl Target {
     /// A release.
     pub fn of_release(manifest: &Manifest, sha256: Digest) -> Self {
-        let listing = manifest.listing(this_arch());
-        let want = |f: crate::release::manifest::File| Want { sha256: f.sha256, size: f.size, mode: f.mode.map(|m| m.bits()), owner: None, config: f.config };
+        let want = |f: &crate::release::manifest::File| Want { sha256: f.sha256, size: f.size, mode: f.mode.map(|m| m.bits()), owner: None, config: f.config };
         Target {
             version: Some(manifest.version.clone()),
             manifest_sha256: Some(sha256),
             content: Some(manifest.content_digest()),
-            files: listing.into_iter().map(|(path, file)| (path, want(file))).collect(),
+            files: manifest.files_for(this_arch()).map(|file| (file.path.clone(), Rc::new(want(file)))).collect(),
             steps: manifest.post_install.clone(),
             product: manifest.product.clone(),
             channel: manifest.channel.clone(),

@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::digest::Hashing;
 use super::earlier::{self, Earlier};
 pub use super::info::{Block, BundleInfo, Chunks, Generation, Patch};
 pub use super::keys::{Keys, SignedStep};
@@ -209,8 +211,9 @@ impl Manifest {
         if peek.schema == 0 || peek.schema > SCHEMA {
             return Err(format!("the manifest has schema {}, this updater reads up to {SCHEMA}: update the updater first", peek.schema));
         }
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| format!("the manifest is not the JSON it should be: {e}"))?;
+        let mut manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| format!("the manifest is not the JSON it should be: {e}"))?;
         manifest.check()?;
+        manifest.files.shrink_to_fit();
         Ok(manifest)
     }
 
@@ -261,10 +264,13 @@ impl Manifest {
         self.files.iter().zip(told.chain(std::iter::repeat(None)))
     }
 
-    /// The files for one architecture.
+    /// The files for one architecture, in the order written.
+    pub fn files_for(&self, arch: &str) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(move |f| f.arch.as_deref().is_none_or(|a| a == arch))
+    }
+    /// The same by path.
     pub fn listing(&self, arch: &str) -> Listing {
-        let here = self.files.iter().filter(|f| f.arch.as_deref().is_none_or(|a| a == arch));
-        here.map(|f| (f.path.clone(), f.clone())).collect()
+        self.files_for(arch).map(|f| (f.path.clone(), f.clone())).collect()
     }
 
     /// Contents that another release does not have.
@@ -275,14 +281,14 @@ impl Manifest {
 
     /// Digest of the file list: what a release *is*, whoever signed it and however often. Quarantine goes by it.
     pub fn content_digest(&self) -> Digest {
-        let mut lines: Vec<String> = self
-            .files
-            .iter()
-            .map(|f| format!("{} {} {} {}\n", f.sha256, f.mode.map_or(0o1000, Mode::bits), f.path, f.arch.as_deref().unwrap_or("*")))
-            .collect();
-        lines.sort();
+        let line = |f: &File| format!("{} {} {} {}\n", f.sha256, f.mode.map_or(0o1000, Mode::bits), f.path, f.arch.as_deref().unwrap_or("*"));
+        // in the order of the lines, without holding them: of thousands they are as long as the manifest
+        let mut files: Vec<&File> = self.files.iter().collect();
+        files.sort_by(|a, b| a.sha256.cmp(&b.sha256).then_with(|| line(a).cmp(&line(b))));
+        let mut digest = Hashing::new(io::sink());
         let steps = serde_json::to_string(&self.post_install).expect("steps are plain data");
-        Digest::of(format!("{}{steps}", lines.concat()).as_bytes())
+        files.into_iter().map(line).chain([steps]).try_for_each(|text| digest.write_all(text.as_bytes())).expect("a sink takes everything");
+        digest.finish().1
     }
 }
 
@@ -320,72 +326,4 @@ fn lower_case(path: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_files(files: &str) -> Result<Manifest, String> {
-        Manifest::parse(format!(r#"{{"version":"1.0.0","files":[{files}]}}"#).as_bytes())
-    }
-
-    fn file(path: &str, more: &str) -> String {
-        format!(r#"{{"path":"{path}","sha256":"{}"{more}}}"#, Digest::of(b""))
-    }
-
-    #[test]
-    fn accepts_the_minimal_manifest_and_the_full_one() {
-        let minimal = format!(
-            r#"{{"version":"v1.2.3","changelog":"https://x","files":[{}],"post_install":["restart pikit-api"]}}"#,
-            file("pikit-web/index.html", r#","mode":"0644""#)
-        );
-        let m = Manifest::parse(minimal.as_bytes()).unwrap();
-        assert_eq!((m.version.to_string().as_str(), m.files.len(), m.post_install.len()), ("1.2.3", 1, 1));
-        let full = include_bytes!("../../tests/fixtures/manifest-full.json");
-        let m = Manifest::parse(full).unwrap();
-        assert_eq!(m.files[0].mode.unwrap().bits(), 0o644);
-        assert_eq!(m.requires.arch, ["aarch64", "armv7"]);
-        assert_eq!(m.listing("x86_64").len(), 2);
-        assert_eq!(m.listing("aarch64").len(), 3);
-        let again = serde_json::to_vec(&m).unwrap();
-        assert_eq!(Manifest::parse(&again).unwrap(), m);
-    }
-
-    #[test]
-    fn refuses_each_kind_of_nonsense_with_a_sentence() {
-        let table = [
-            (file("a", "") + "," + &file("a", ""), "twice"),
-            (file("a", "") + "," + &file("a", r#","arch":"aarch64""#), "twice"),
-            (file("a", "") + "," + &file("A", ""), "case alone"),
-            (file("a", "") + "," + &file("a/b", ""), "below it"),
-            (file("a", "") + "," + &file("A/b", ""), "below it"),
-            (file("../a", ""), ". or .."),
-            (file("manifest.json", ""), "never installed"),
-            (file("a", r#","mode":"4755""#), "setuid"),
-            (file("a", r#","mode":644"#), "setuid"),
-            (file("a", r#","mode":"rwx""#), "octal"),
-            (r#"{"path":"a","sha256":"12"}"#.into(), "64 hex digits"),
-            (r#"{"path":"a"}"#.into(), "sha256"),
-        ];
-        for (files, want) in table {
-            let error = with_files(&files).unwrap_err();
-            assert!(error.contains(want), "{files}: {error}");
-        }
-        assert!(Manifest::parse(br#"{"schema":2,"everything":"else"}"#).unwrap_err().contains("update the updater"));
-        assert!(Manifest::parse(b"<html>").unwrap_err().contains("JSON"));
-        assert!(Manifest::parse("[".repeat(100_000).as_bytes()).is_err());
-    }
-
-    #[test]
-    fn one_path_may_stand_once_for_each_architecture() {
-        let files = file("a", r#","arch":"aarch64""#) + "," + &file("a", r#","arch":"armv7""#);
-        assert_eq!(with_files(&files).unwrap().listing("armv7").len(), 1);
-    }
-
-    #[test]
-    fn the_content_digest_follows_the_files_and_nothing_else() {
-        let a = with_files(&(file("a", "") + "," + &file("b", ""))).unwrap();
-        let mut b = with_files(&(file("b", "") + "," + &file("a", ""))).unwrap();
-        b.expires = Some(Utc::now());
-        assert_eq!(a.content_digest(), b.content_digest());
-        assert_ne!(a.content_digest(), with_files(&file("a", "")).unwrap().content_digest());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! little and `verify` knows what was edited. No file of the dashboard is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use semver::Version;
 
@@ -53,7 +54,7 @@ pub fn look(trip: &Trip, known: &[Known]) -> Result<Here> {
         .map(|k| (k, Target::of_release(&k.manifest, Digest::of(&k.bytes))))
         .collect();
     // one pass over the disk for all of them
-    let every: BTreeMap<ReleasePath, Want> = releases.iter().flat_map(|(_, target)| target.files.clone()).collect();
+    let every: BTreeMap<ReleasePath, Rc<Want>> = releases.iter().flat_map(|(_, target)| target.files.clone()).collect();
     let Some(shape) = releases.first().map(|(_, target)| target.clone()) else { return Ok(Here::Nothing) };
     let facts = survey::facts(trip, &Installed::default(), &Target { files: every, ..shape }, &BTreeSet::new())?;
     if facts.files.is_empty() {

@@ -131,7 +131,7 @@ impl<'a> Gitea<'a> {
             Some(signature) => Some(signature),
             None => release.asset(manifest::SIGNATURE_NAME).map(|a| get(a, SIGNATURE_MAX)).transpose()?.map(text).transpose()?,
         };
-        Ok(Kept { key, manifest, signature, patched })
+        Ok(Kept { key, manifest: manifest.into(), signature, patched })
     }
 
     /// The manifest, made out of one that is remembered, with the signatures that come along. Whatever is wrong with that, the manifest and
@@ -183,7 +183,7 @@ impl<'a> Gitea<'a> {
         let bundle = release.asset(name).expect("the name came from the assets");
         let bundle = BundleRef { at: self.address(release, bundle).full(), size: bundle.size };
         let signature = kept.signature.clone().map(String::into_bytes);
-        Ok(Offer { manifest_bytes: kept.manifest.clone().into_bytes(), signature, manifest, bundle, notes: Vec::new() })
+        Ok(Offer { manifest_bytes: kept.manifest.as_bytes().to_vec(), signature, manifest, bundle, notes: Vec::new() })
     }
 
     fn called(&self, release: &Release) -> String {

@@ -3,6 +3,8 @@
 
 #![allow(missing_docs)] // of fields that are named as the server's API documents them
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::url::Tag;
@@ -70,7 +72,7 @@ pub struct Seen {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kept {
     pub key: String,
-    pub manifest: String,
+    pub manifest: Rc<str>,
     pub signature: Option<String>,
     /// It was made out of an earlier one, and may be of something else than the signature.
     #[serde(skip)]

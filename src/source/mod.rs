@@ -104,13 +104,14 @@ pub const MEMORY_MAX: usize = 16 << 20;
 pub struct Memory(pub String);
 
 impl Memory {
-    /// What was remembered, if it is of this shape.
-    fn recall<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(&self.0).ok()
+    /// What was remembered, if it is of this shape. It is as long as the manifests in it: what is not kept again is forgotten.
+    fn recall<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
+        serde_json::from_str(&std::mem::take(&mut self.0)).ok()
     }
     fn keep(&mut self, value: &impl Serialize) {
         // memory is a saving, not a need: without it the next check asks for everything
-        self.0 = serde_json::to_string(value).ok().filter(|text| text.len() <= MEMORY_MAX).unwrap_or_default();
+        let text = crate::record::json(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        self.0 = text.filter(|text| text.len() <= MEMORY_MAX).unwrap_or_default();
     }
 }
 
@@ -189,7 +190,7 @@ pub trait Source {
     /// is the error when none is.
     ///
     /// # Errors
-    /// The network or the source, each kind with its own words and hint; what the judge says.
+    /// The network or the source, each kind with its own words and hint; what the judge says. Nothing of the memory is to be kept then.
     fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>>;
     /// Unpacks a bundle, or a run of its blocks. Returns the compressed bytes that were read.
     ///

@@ -105,7 +105,7 @@ impl Source for Static<'_> {
     fn find(&self, wanted: &Wanted, judge: &mut dyn Judge, memory: &mut Memory) -> Result<Option<Offer>> {
         self.http.small_files_begin();
         let seen: Option<Seen> = memory.recall().filter(|s: &Seen| s.base == self.base.full());
-        let (old_manifest, old_signature) = seen.map_or((None, None), |s| (Some(s.manifest), s.signature));
+        let (mut old_manifest, old_signature) = seen.map_or((None, None), |s| (Some(s.manifest), s.signature));
         // the smaller file first: it changes whenever the manifest does, and mostly neither has
         let beside = self.base.below(&[manifest::SIGNATURE_NAME]);
         let (signature, same) = match self.page(&beside, old_signature, SIGNATURE_MAX) {
@@ -128,23 +128,26 @@ impl Source for Static<'_> {
             })
         };
         // as it is remembered, or made out of that: believed only under this signature
-        let cheap = match &old_manifest {
-            Some(old) if same => Some(old.clone()),
+        let cheap = match &mut old_manifest {
+            old @ Some(_) if same => old.take(),
             Some(old) if signature.is_some() => self.patched(old),
             _ => None,
         };
-        let cheap = cheap.map(|page| show(&page, judge).map(|verdict| (page, verdict))).transpose()?.filter(|(_, verdict)| verdict.believed());
+        let cheap = cheap.map(|page| show(&page, judge).map(|verdict| (page, verdict))).transpose()?;
         let (page, verdict) = match cheap {
-            Some(found) => found,
-            None => {
-                let (page, _) = self.page(&at, old_manifest, manifest::SIZE_MAX).map_err(|f| f.tell(&self.http, &at))?;
+            Some((page, verdict)) if verdict.believed() => (page, verdict),
+            unbelieved => {
+                let remembered = unbelieved.filter(|_| same).map(|(page, _)| page);
+                let (page, _) = self.page(&at, remembered.or(old_manifest), manifest::SIZE_MAX).map_err(|f| f.tell(&self.http, &at))?;
                 let verdict = show(&page, judge)?;
                 (page, verdict)
             }
         };
+        let seen = Seen { base: self.base.full(), manifest: page, signature };
         if verdict.believed() {
-            memory.keep(&Seen { base: self.base.full(), manifest: page.clone(), signature: signature.clone() });
+            memory.keep(&seen);
         }
+        let Seen { manifest: page, signature, .. } = seen;
         let manifest = match verdict {
             Verdict::Take(manifest) => *manifest,
             Verdict::NotForUs(version) => return another(wanted, &version, &self.name()),

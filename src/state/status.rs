@@ -302,9 +302,16 @@ impl State {
 /// # Errors
 /// The file cannot be written.
 pub fn save(disk: &dyn Disk, layout: &Layout, path: &Path, bytes: &[u8]) -> Result<()> {
-    let first = durable::save(disk, path, bytes, 0o644);
-    match first {
-        Err(e) if e.kind() == std::io::ErrorKind::StorageFull && disk.unlink(&layout.reserve()).is_ok() => durable::save(disk, path, bytes, 0o644),
+    save_with(disk, layout, path, &|to| to.write_all(bytes))
+}
+
+/// The same for what is written piece by piece.
+///
+/// # Errors
+/// As for [`save`].
+pub fn save_with(disk: &dyn Disk, layout: &Layout, path: &Path, write: &durable::Write) -> Result<()> {
+    match durable::save_with(disk, path, 0o644, write) {
+        Err(e) if e.kind() == std::io::ErrorKind::StorageFull && disk.unlink(&layout.reserve()).is_ok() => durable::save_with(disk, path, 0o644, write),
         other => other,
     }
     .doing(|| format!("writing {}", path.display()))

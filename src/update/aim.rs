@@ -1,7 +1,6 @@
 //! Where a trip goes and what was asked of it; with the measurements and the policy that the decision is made from.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
 use semver::Version;
@@ -63,7 +62,7 @@ pub struct Aim<'s> {
     /// Where to.
     pub target: Target,
     /// Bytes of the target's manifest.
-    pub manifest: Option<Rc<Vec<u8>>>,
+    pub manifest: Option<Vec<u8>>,
     /// Where contents come from that are not on the device.
     pub from: Option<From<'s>>,
     /// What was asked.

@@ -2,14 +2,12 @@
 //! comes through [`bring`] as well.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use super::aim::{About, Aim, Request, measure, measure_for, policy};
 use super::at_hand;
 use super::backup::{self, Backup};
 use super::begin::{self, Tx};
 use super::fetch::{self, From};
-use super::patching::Earlier;
 pub use super::proposal::Proposal;
 use super::stage::{self, NotSealed, Sealed};
 use super::switch::{self, NotSwitched};
@@ -78,7 +76,7 @@ pub fn apply(trip: &mut Trip, source: &dyn Source, request: Request, consent: Co
     let manifest_bytes = std::mem::take(&mut believed.offer.manifest_bytes);
     let from = From::offered(source, &believed.offer, sha256);
     let (about, takes_back) = (About::of(&believed), believed.takes_back.clone());
-    bring(trip, Aim { action: Action::Apply, target, manifest: Some(Rc::new(manifest_bytes)), from: Some(from), request, takes_back, about }, consent)
+    bring(trip, Aim { action: Action::Apply, target, manifest: Some(manifest_bytes), from: Some(from), request, takes_back, about }, consent)
 }
 
 /// Returns to a backup. Needs nothing but the device.
@@ -110,19 +108,19 @@ pub fn rollback(trip: &mut Trip, name: Option<&str>, dry_run: bool, consent: Con
     let bytes = backup.manifest(disk)?;
     let request = Request { dry_run, allow_downgrade: true, force: true, ..Request::default() };
     let about = About { released: Some(backup.record.at), ..About::default() };
-    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes.map(Rc::new), from: None, request, takes_back: None, about }, consent)
+    bring(trip, Aim { action: Action::Rollback, target, manifest: bytes, from: None, request, takes_back: None, about }, consent)
 }
 
 /// Plans, begins, stages, seals, switches, tries.
 ///
 /// # Errors
 /// See [`apply`].
-pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
-    let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
+pub fn bring(trip: &mut Trip, mut aim: Aim, consent: Consent) -> Result<Done> {
     let mut per_file = BTreeSet::new();
     let mut asked = false;
     loop {
         trip.phase(Phase::Planning, "looking at what is installed");
+        let installed = survey::installed(trip).or_else(|e| if aim.action == Action::Rollback { Ok(Installed::default()) } else { Err(e) })?;
         let (mut facts, at_hand) = measure_for(trip, &installed, &aim, &per_file)?;
         let mut plan = match decide(&policy(trip, &aim), &installed, &aim.target, &facts) {
             Decision::Go(plan) => plan,
@@ -151,6 +149,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
         let spared = at_hand::spare_what_is_nowhere(&mut plan, &at_hand);
         // the plan holds what of it matters from here on; of thousands of files it is megabytes
         (facts.files, facts.obstacles, facts.at_hand) = Default::default();
+        drop(installed);
         if !asked {
             let proposal = Proposal::of(trip, &aim.about, plan);
             if aim.request.dry_run {
@@ -159,7 +158,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
             consent(&proposal)?;
             (asked, plan) = (true, proposal.plan);
         }
-        let mut tx = begin::begin(trip, plan, &facts, aim.manifest.clone())?;
+        let mut tx = begin::begin(trip, plan, &facts, aim.manifest.take())?;
         if !spared.is_empty() {
             let words = format!("changed since and not in the backup, so left as they are: {}", spared.join(", "));
             trip.warn(words.clone());
@@ -171,6 +170,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
                 NotSealed::Refused(tx, refused) if per_file.insert(refused.unit) => {
                     trip.note(format!("{}: going file by file", refused.why));
                     settle::discard(trip, &tx)?;
+                    aim.manifest = tx.manifest_bytes(trip)?;
                     tx.end(trip)?;
                     continue;
                 }
@@ -181,7 +181,8 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
         match go_live(trip, sealed)? {
             Live::On(tx) => return try_out(trip, *tx, 1).map(Done::Ended),
             Live::Returned(report) => return Ok(Done::Ended(*report)),
-            Live::Refused(unit, why) => {
+            Live::Refused(unit, why, manifest) => {
+                aim.manifest = manifest;
                 trip.note(format!("{} cannot be exchanged ({why}): going file by file", trip.settings.managed[unit].to.display()));
                 if !per_file.insert(unit) {
                     return Err(Error::unexpected(format!(
@@ -197,7 +198,7 @@ pub fn bring(trip: &mut Trip, aim: Aim, consent: Consent) -> Result<Done> {
 enum Live {
     On(Box<Tx>),
     Returned(Box<Report>),
-    Refused(usize, String),
+    Refused(usize, String, Option<Vec<u8>>),
 }
 
 /// From sealed to live. From here on every failure leads back to the old tree.
@@ -238,8 +239,9 @@ fn go_live(trip: &mut Trip, sealed: Sealed) -> Result<Live> {
             carry::bury(trip, &tx, false)?;
             settle::discard(trip, &tx)?;
             itself::disarm(trip)?;
+            let manifest = tx.manifest_bytes(trip)?;
             tx.end(trip)?;
-            Ok(Live::Refused(unit, why))
+            Ok(Live::Refused(unit, why, manifest))
         }
         Err(NotSwitched::Failed(error)) => settle::roll_back(trip, tx, &error.message(), false, false).map(|r| Live::Returned(Box::new(r))),
     }
@@ -345,12 +347,11 @@ fn download(trip: &mut Trip, source: &dyn Source, offer: &Offer, target: Target,
         let Some(want) = &file.want else { continue };
         if at_hand.place(&want.sha256).is_none() {
             let staged = home.join(want.sha256.to_string());
-            missing.insert(want.sha256, vec![fetch::Need { path: file.path.clone(), staged, owner: None, mode: None }]);
+            missing.insert(want.sha256, vec![fetch::Need { path: file.path.clone(), staged: staged.into(), owner: None, mode: None }]);
         }
     }
     let mut cost = fetch::Cost::default();
-    let earlier = Earlier::of(disk, &layout, &at_hand);
-    fetch::fetch(trip, from, missing, earlier.as_ref(), &mut cost).map_err(|e| e.during(Phase::Downloading))?;
+    fetch::fetch(trip, from, missing, &at_hand, &mut cost).map_err(|e| e.during(Phase::Downloading))?;
     disk.sync_fs(&home).doing(|| format!("syncing {}", home.display()))?;
     if let Some(signature) = &offer.signature {
         durable::save(disk, &home.join(manifest::SIGNATURE_NAME), signature, 0o600).doing(|| format!("writing {}", home.display()))?;

@@ -3,17 +3,31 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::survey::{self, CopyError};
 use super::{Trip, backup, pieces};
 use crate::device::Managed;
 use crate::error::{Doing, Result};
 use crate::plan::{Action, Change, Facts, Planned, Want};
-use crate::release::{Digest, digest::Hashing};
+use crate::release::{Digest, ReleasePath, digest::Hashing};
 
 /// Where contents can be had.
 #[derive(Debug, Default)]
-pub struct AtHand(BTreeMap<Digest, PathBuf>);
+pub struct AtHand {
+    places: BTreeMap<Digest, Place>,
+    /// The managed paths.
+    units: Vec<PathBuf>,
+}
+
+/// Where a content is. Of thousands most are live, and there the path has its memory already.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In the live tree: index of the managed path, the file, and how much of its path is inside.
+    Live(u32, u32, ReleasePath),
+    /// Somewhere else.
+    At(Rc<Path>),
+}
 
 impl AtHand {
     /// Looks for contents in the live tree, the backups and what was fetched before.
@@ -30,7 +44,7 @@ impl AtHand {
                 let piece = home.join(name);
                 // hashed now: a power cut tears what was not synced, and a plan must not count on it
                 if survey::hash(disk, &piece).is_ok_and(|d| d == digest) {
-                    places.insert(digest, piece);
+                    places.insert(digest, Place::At(piece.into()));
                 } else if trip.locked.is_some() {
                     let _ = disk.unlink(&piece);
                 }
@@ -38,38 +52,48 @@ impl AtHand {
         }
         for backup in backup::list(disk, layout)? {
             for entry in backup.record.entries.iter().filter(|e| e.stored) {
-                places.insert(entry.want.sha256, backup.file(&entry.path));
+                places.insert(entry.want.sha256, Place::At(backup.file(&entry.path).into()));
             }
         }
         for (path, found) in &facts.files {
             if let Some((unit, inside)) = crate::device::managed::place(&trip.settings.managed, path) {
-                places.insert(found.sha256, survey::join(&facts.units[unit].to, inside));
+                places.insert(found.sha256, Place::Live(unit as u32, inside.len() as u32, path.clone()));
             }
         }
-        Ok(AtHand(places))
+        Ok(AtHand { places, units: facts.units.iter().map(|u| u.to.clone()).collect() })
     }
     /// The contents.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
-        self.0.keys()
+        self.places.keys()
     }
     /// Where a content is.
-    pub fn place(&self, content: &Digest) -> Option<&PathBuf> {
-        self.0.get(content)
+    pub fn place(&self, content: &Digest) -> Option<&Place> {
+        self.places.get(content)
+    }
+    /// The path of a place.
+    pub fn path(&self, place: &Place) -> PathBuf {
+        match place {
+            Place::Live(unit, inside, path) => survey::join(&self.units[*unit as usize], &path.as_str()[path.as_str().len() - *inside as usize..]),
+            Place::At(path) => path.to_path_buf(),
+        }
     }
     /// The mode that the bundle gave a content, if it came from there in an earlier run.
     pub fn packed(&self, trip: &Trip, want: &Want) -> Option<u32> {
-        let piece = self.0.get(&want.sha256).filter(|place| place.starts_with(trip.settings.layout.fetched()))?;
-        Some(trip.world.disk.meta(piece).ok()??.mode & 0o755)
+        let piece = self.path(self.place(&want.sha256)?);
+        if !piece.starts_with(trip.settings.layout.fetched()) {
+            return None;
+        }
+        Some(trip.world.disk.meta(&piece).ok()??.mode & 0o755)
     }
     /// Puts a wanted content at `staged`, if it is at hand and whole.
     ///
     /// # Errors
     /// The staged file cannot be written.
     pub fn put(&mut self, trip: &mut Trip, want: &Want, mode: u32, owner: (u32, u32), staged: &Path) -> Result<Option<u64>> {
-        let Some(place) = self.0.get(&want.sha256).cloned() else { return Ok(None) };
+        let Some(place) = self.place(&want.sha256).map(|place| self.path(place)) else { return Ok(None) };
         let disk = trip.world.disk;
         let Ok(mut reader) = disk.open(&place) else {
-            self.0.remove(&want.sha256);
+            self.places.remove(&want.sha256);
             return Ok(None);
         };
         let writing = || format!("writing {}", staged.display());
@@ -87,7 +111,7 @@ impl AtHand {
         }
         drop(file);
         disk.unlink(staged).doing(|| format!("removing {}", staged.display()))?;
-        self.0.remove(&want.sha256);
+        self.places.remove(&want.sha256);
         trip.warn(format!("{} is damaged and not used", place.display()));
         Ok(None)
     }
@@ -100,7 +124,7 @@ pub fn spare_what_is_nowhere(plan: &mut crate::plan::Plan, at_hand: &AtHand) -> 
         return spared;
     }
     for file in plan.files.iter_mut().filter(|f| f.is_written()) {
-        let nowhere = file.want.as_ref().is_some_and(|w| !at_hand.0.contains_key(&w.sha256));
+        let nowhere = file.want.as_ref().is_some_and(|w| !at_hand.places.contains_key(&w.sha256));
         if nowhere {
             file.change = if file.found.is_some() { Change::KeepEdited } else { Change::Gone };
             spared.push(file.path.to_string());
@@ -114,7 +138,7 @@ pub fn spare_what_is_nowhere(plan: &mut crate::plan::Plan, at_hand: &AtHand) -> 
 pub fn attributes(managed: &Managed, facts_owner: (u32, u32), file: &Planned, packed: Option<u32>) -> ((u32, u32), u32) {
     let want = file.want.as_ref().expect("a written file has a want");
     let owner = want.owner.unwrap_or(facts_owner);
-    let found = file.found.map(|f| f.mode & 0o755);
+    let found = file.found.as_ref().map(|f| f.mode & 0o755);
     let mode = want.mode.or(packed).or(found).unwrap_or(if managed.is_folder() { 0o644 } else { 0o755 });
     (owner, mode & 0o777)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
 use semver::Version;
@@ -101,7 +102,7 @@ impl Backup {
             version: self.record.version.clone(),
             manifest_sha256: self.record.manifest_sha256,
             content: manifest.as_ref().map(Manifest::content_digest),
-            files: self.record.entries.iter().map(|e| (e.path.clone(), e.want.clone())).collect(),
+            files: self.record.entries.iter().map(|e| (e.path.clone(), Rc::new(e.want.clone()))).collect(),
             // units the old release restarted are restarted for it again; what the device does not allow any more is left out by the caller
             steps: manifest.map(|m| m.post_install).unwrap_or_default(),
             product: None,
@@ -138,11 +139,11 @@ pub fn list(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Backup>> {
     Ok(all)
 }
 
-/// Makes the backup of a transaction, or puts the edited copies of a repair aside. Whole and named, but not yet synced: sealing does that.
+/// Makes the backup of a transaction, whose old manifest has the digest `installed`, or puts the edited copies of a repair aside. Whole and named, but not yet synced: sealing does that.
 ///
 /// # Errors
 /// A file that changed since it was looked at, a full disk, ….
-pub fn make(trip: &mut Trip, tx: &mut Tx) -> Result<()> {
+pub fn make(trip: &mut Trip, tx: &mut Tx, installed: Option<Digest>) -> Result<()> {
     let (disk, layout) = (trip.world.disk, trip.settings.layout.clone());
     let home = layout.backups();
     if tx.plan.action == Action::Repair {
@@ -166,25 +167,26 @@ pub fn make(trip: &mut Trip, tx: &mut Tx) -> Result<()> {
     durable::make_dirs(disk, &home, 0o755).doing(|| format!("making {}", home.display()))?;
     store(trip, &tx.plan, &work)?;
     let entries = tx.plan.files.iter().filter_map(|f| {
-        let found = f.found?;
+        let found = f.found.as_ref()?;
         let config = f.want.as_ref().is_some_and(|w| w.config);
         let want = Want { sha256: found.sha256, size: Some(found.size), mode: Some(found.mode), owner: Some((found.uid, found.gid)), config };
         Some(Entry { path: f.path.clone(), want, stored: f.is_backed_up() })
     });
-    let old_manifest = survey::installed_manifest(disk, &layout)?;
-    let record = Record {
-        sequence,
-        at: now,
-        version: tx.plan.from.clone(),
-        manifest_sha256: old_manifest.as_deref().map(Digest::of),
-        transaction: tx.journal.transaction.clone(),
-        entries: entries.collect(),
+    // a damaged one describes nothing: the backup is then one of the files as they were found
+    let manifest_sha256 = match installed {
+        Some(digest) if survey::hash(disk, &layout.installed())? == digest => Some(digest),
+        _ => None,
     };
+    let record =
+        Record { sequence, at: now, version: tx.plan.from.clone(), manifest_sha256, transaction: tx.journal.transaction.clone(), entries: entries.collect() };
     let doing = || format!("writing the backup {name}");
-    if let Some(bytes) = old_manifest {
-        write(disk, &work.join(manifest::NAME), &bytes).doing(doing)?;
+    if let Some(digest) = manifest_sha256 {
+        // no second name: whoever gets a board back by hand may write into the installed one, and the way back must not change with it
+        copy(disk, &layout.installed(), &work.join(manifest::NAME), &digest, 0o644)?;
     }
-    write(disk, &work.join("backup.json"), &record::seal_record(SCHEMA, &record)).doing(doing)?;
+    let mut file = disk.create(&work.join("backup.json"), 0o644).doing(doing)?;
+    record::Sealed::of(SCHEMA, &record).write(&mut file).doing(doing)?;
+    drop(file);
     // contents before the name that makes it a backup
     disk.sync_fs(&work).doing(doing)?;
     disk.rename(&work, &home.join(&name), true).doing(doing)?;
@@ -211,7 +213,7 @@ fn kept_up(disk: &dyn Disk, dir: &Path, plan: &Plan) -> Result<Vec<ReleasePath>>
     let at = dir.join("backup.json");
     let Some(bytes) = durable::read(disk, &at, SIZE_MAX).doing(|| format!("reading {}", at.display()))? else { return Ok(Vec::new()) };
     let mut record: Record = record::open_record(&bytes, SCHEMA).map_err(|e| Error::verification(format!("{}: {e}", at.display())))?;
-    let stored: BTreeMap<&ReleasePath, Found> = plan.files.iter().filter(|f| f.is_backed_up()).filter_map(|f| Some((&f.path, f.found?))).collect();
+    let stored: BTreeMap<&ReleasePath, &Found> = plan.files.iter().filter(|f| f.is_backed_up()).filter_map(|f| Some((&f.path, f.found.as_deref()?))).collect();
     let (mut written, mut named) = (Vec::new(), Vec::new());
     for entry in record.entries.iter_mut().filter(|e| e.stored) {
         let Some(found) = stored.get(&entry.path) else { continue };
@@ -222,7 +224,7 @@ fn kept_up(disk: &dyn Disk, dir: &Path, plan: &Plan) -> Result<Vec<ReleasePath>>
             continue;
         }
         let own = durable::beside(&kept).doing(|| format!("naming {}", kept.display()))?;
-        let (mut copy, size, sha256) = copied(disk, &kept, &own)?;
+        let (mut copy, size, sha256) = copied(disk, &kept, &own, 0o600)?;
         copy.sync().doing(|| format!("writing {}", own.display()))?;
         if sha256 != found.sha256 {
             written.push(entry.path.clone());
@@ -251,14 +253,14 @@ fn store(trip: &mut Trip, plan: &Plan, dir: &Path) -> Result<()> {
     for file in plan.files.iter().filter(|f| f.is_backed_up()) {
         trip.go_on()?;
         let found = file.found.as_ref().expect("only found files are backed up");
-        let live = survey::join(&trip.settings.managed[file.unit].to, &file.inside);
+        let live = survey::join(&trip.settings.managed[file.unit].to, file.inside());
         let kept = dir.join("files").join(file.path.as_str());
         durable::make_parents(disk, &dir.join("files"), file.path.as_str(), None)
             .doing(|| format!("making the folders above {}", dir.join("files").join(file.path.as_str()).display()))?;
         match disk.link(&live, &kept) {
             Ok(()) => {}
             // another file system, or one without links: a copy, hashed on the way
-            Err(_) => copy(disk, &live, &kept, &found.sha256)?,
+            Err(_) => copy(disk, &live, &kept, &found.sha256, 0o600)?,
         }
         if !survey::unchanged(disk.meta(&live).doing(|| format!("looking at {}", live.display()))?.as_ref(), found) {
             return Err(survey::changed_meanwhile(&live));
@@ -267,25 +269,19 @@ fn store(trip: &mut Trip, plan: &Plan, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(disk: &dyn Disk, from: &Path, to: &Path, expected: &Digest) -> Result<()> {
-    if copied(disk, from, to)?.2 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
+fn copy(disk: &dyn Disk, from: &Path, to: &Path, expected: &Digest, mode: u32) -> Result<()> {
+    if copied(disk, from, to, mode)?.2 == *expected { Ok(()) } else { Err(survey::changed_meanwhile(from)) }
 }
 
 /// The copy, not yet synced; its bytes and digest.
-fn copied(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(Box<dyn NewFile>, u64, Digest)> {
+fn copied(disk: &dyn Disk, from: &Path, to: &Path, mode: u32) -> Result<(Box<dyn NewFile>, u64, Digest)> {
     let mut reader = disk.open(from).doing(|| format!("reading {}", from.display()))?;
     let writing = || format!("writing {}", to.display());
     durable::remove(disk, to).doing(writing)?; // of a run that was killed
-    let mut writer = Hashing::new(disk.create(to, 0o600).doing(writing)?);
+    let mut writer = Hashing::new(disk.create(to, mode).doing(writing)?);
     let size = survey::copy(&mut reader, &mut writer, &mut |_| Ok(())).map_err(|e| e.at(from, to))?;
     let (file, sha256) = writer.finish();
     Ok((file, size, sha256))
-}
-
-/// Writes a new file without syncing it: the tree it belongs to is synced as a whole.
-pub fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = disk.create(path, 0o644)?;
-    std::io::Write::write_all(&mut file, bytes)
 }
 
 /// Drops the backups beyond `keep`, never the one just made, and whatever a killed run left half made.

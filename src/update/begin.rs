@@ -1,8 +1,8 @@
 //! A transaction: its plan and its journal on disk. The only constructor is [`begin`], which returns after the record is durable,
 //! so that no effect can come before it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::event::{Event, Phase};
 use crate::journal::{self, Journal, Read, Stage, Unit, UnitWay};
 use crate::plan::{Change, Facts, Plan, Planned, Way};
 use crate::record;
-use crate::release::{Digest, manifest};
+use crate::release::{Digest, digest::Hashing, manifest};
 use crate::state::log::Log;
 use crate::state::status::{self, Progress};
 use crate::world::{Disk, durable};
@@ -38,8 +38,8 @@ pub struct Tx {
     pub journal: Journal,
     /// What it does; on disk since it began.
     pub plan: Plan,
-    /// Bytes of the target's manifest, if it has one.
-    pub manifest: Option<Rc<Vec<u8>>>,
+    /// Whether the target has a manifest: it lies beside the plan.
+    pub has_manifest: bool,
     /// What it cost so far.
     pub cost: Cost,
     /// How long the switch took, until it was on the disk.
@@ -56,11 +56,11 @@ struct PlanFile {
     has_manifest: bool,
 }
 
-/// Writes plan and journal durably and so begins a transaction.
+/// Writes plan, journal and the target's manifest durably and so begins a transaction.
 ///
 /// # Errors
 /// The records cannot be written; then nothing has begun.
-pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Rc<Vec<u8>>>) -> Result<Tx> {
+pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8>>) -> Result<Tx> {
     if trip.locked.is_none() {
         return Err(crate::error::Error::unexpected("a trip that only looks cannot begin a transaction"));
     }
@@ -79,12 +79,18 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Rc<Vec
     let dir = layout.transaction();
     durable::remove_whole(disk, &dir).doing(|| format!("removing {}", dir.display()))?;
     durable::make_dirs(disk, &dir, 0o755).doing(|| format!("making {}", dir.display()))?;
-    if let Some(bytes) = &manifest {
-        status::save(disk, &layout, &dir.join(manifest::NAME), bytes)?;
+    let has_manifest = manifest.is_some();
+    if let Some(bytes) = manifest {
+        status::save(disk, &layout, &dir.join(manifest::NAME), &bytes)?;
     }
-    let plan_file = PlanFile { plan, has_manifest: manifest.is_some() };
-    let bytes = record::seal_record(PLAN_SCHEMA, &plan_file);
-    status::save(disk, &layout, &dir.join("plan.json"), &bytes)?;
+    let plan_file = PlanFile { plan, has_manifest };
+    let (sealed, digest) = (record::Sealed::of(PLAN_SCHEMA, &plan_file), Cell::new(None));
+    status::save_with(disk, &layout, &dir.join("plan.json"), &|to| {
+        let mut hashing = Hashing::new(to);
+        sealed.write(&mut hashing)?;
+        digest.set(Some(hashing.finish().1));
+        Ok(())
+    })?;
     let plan = plan_file.plan;
     let journal = Journal {
         transaction: transaction.clone(),
@@ -93,7 +99,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Rc<Vec
         started: clock.now(),
         from: plan.from.clone(),
         to: plan.to.clone(),
-        plan_sha256: Digest::of(&bytes),
+        plan_sha256: digest.get().expect("what was saved was written"),
         root: layout.root().to_owned(),
         units,
         backup: None,
@@ -101,7 +107,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Rc<Vec
         switched: None,
         commands: journal::Commands::default(),
     };
-    let tx = Tx { journal, plan, manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
+    let tx = Tx { journal, plan, has_manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
     tx.save(trip)?;
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
@@ -144,7 +150,7 @@ fn unit(disk: &dyn Disk, index: usize, managed: &Managed, way: Way, plan: &Plan,
             let mut bases: Vec<PathBuf> = plan
                 .of_unit(index)
                 .filter(|f| f.is_written() || f.change == Change::Remove)
-                .map(|f| base_above(&to, &f.inside, &mounts, transaction))
+                .map(|f| base_above(&to, f.inside(), &mounts, transaction))
                 .collect();
             bases.sort();
             bases.dedup();
@@ -206,9 +212,21 @@ impl Tx {
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
-        let manifest = manifest.map(Rc::new);
-        let tx = Tx { journal: journal.clone(), plan: file.plan, manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
+        let has_manifest = file.has_manifest;
+        let tx = Tx { journal: journal.clone(), plan: file.plan, has_manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
+    }
+    /// Where the target's manifest lies, if it has one.
+    pub fn manifest(&self, layout: &Layout) -> Option<PathBuf> {
+        self.has_manifest.then(|| layout.transaction().join(manifest::NAME))
+    }
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn manifest_bytes(&self, trip: &Trip) -> Result<Option<Vec<u8>>> {
+        let Some(path) = self.manifest(&trip.settings.layout) else { return Ok(None) };
+        durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))
     }
     /// Ends the transaction. The journal goes first: one whose plan is gone could not be read.
     ///
@@ -225,7 +243,7 @@ impl Tx {
     /// Where the staged content of a written file lies.
     pub fn staged(&self, unit: &Unit, index: usize, file: &Planned) -> PathBuf {
         match &unit.way {
-            UnitWay::Exchange { beside, .. } => join(beside, &file.inside),
+            UnitWay::Exchange { beside, .. } => join(beside, file.inside()),
             UnitWay::PerFile { bases } => base_of(bases, &unit.to, file).join(format!("new-{index}")),
         }
     }
@@ -243,7 +261,7 @@ impl Tx {
 
 /// Of the working folders, the one on the file system of this file: the deepest whose parent is above it.
 fn base_of<'b>(bases: &'b [PathBuf], to: &Path, file: &Planned) -> &'b Path {
-    let live = survey::join(to, &file.inside);
+    let live = survey::join(to, file.inside());
     let above = bases.iter().filter(|b| b.parent().is_some_and(|p| live.starts_with(p)));
     above.max_by_key(|b| b.as_os_str().len()).expect("every changed file has a working folder")
 }

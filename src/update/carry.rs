@@ -111,7 +111,7 @@ fn each(trip: &mut Trip, tx: &Tx, idle_is_old: bool, mut work: impl FnMut(&mut T
             disk: trip.world.disk,
             live: unit.to.clone(),
             idle: beside.clone(),
-            files: tx.plan.of_unit(unit.unit).map(|f| (f.inside.as_str(), f)).collect(),
+            files: tx.plan.of_unit(unit.unit).map(|f| (f.inside(), f)).collect(),
             linked: record.units.get(&unit.unit).unwrap_or(&none),
             idle_is_old,
             moved: Vec::new(),

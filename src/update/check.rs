@@ -1,7 +1,5 @@
 //! Asking the source, and remembering what it offers.
 
-use serde::{Deserialize, Serialize};
-
 use super::aim::{About, Aim, Request, measure, policy};
 use super::belief::{Belief, Believed};
 use super::judge::Judging;
@@ -20,10 +18,20 @@ use crate::world::durable;
 /// Largest memory of a source that is kept, bytes: whoever reads for us may be taken over.
 const MEMORY_MAX: u64 = 16 << 20;
 
-#[derive(Default, Serialize, Deserialize)]
-struct Remembered {
-    source: String,
-    memory: Memory,
+/// What is remembered of this source: its name stands in the first line of the record, as JSON, and the rest is the memory as it came.
+fn recall(bytes: Vec<u8>, source: &str) -> Option<Memory> {
+    let mut text = String::from_utf8(bytes).ok()?;
+    let (name, _) = text.split_once('\n')?;
+    let is_of_it = serde_json::from_str::<String>(name).is_ok_and(|name| name == source);
+    text.drain(..=name.len());
+    is_of_it.then_some(Memory(text))
+}
+
+/// The record of it.
+fn record(Memory(mut text): Memory, source: &str) -> String {
+    text.insert(0, '\n');
+    text.insert_str(0, &serde_json::to_string(source).expect("a name is plain data"));
+    text
 }
 
 /// Asks the source for a release. Without network a release that was downloaded before does as well.
@@ -35,13 +43,12 @@ pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: 
     let (disk, layout, settings) = (trip.world.disk, trip.settings.layout.clone(), trip.settings);
     // a memory that cannot be read only costs a larger request
     let bytes = durable::read(disk, &layout.offered(), MEMORY_MAX).unwrap_or_default();
-    let mut known: Remembered = bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
-    if known.source != source.name() {
-        known = Remembered { source: source.name(), memory: Memory::default() };
-    }
-    let before = known.memory.clone();
+    let mut memory = bytes.and_then(|bytes| recall(bytes, &source.name())).unwrap_or_default();
+    let before = Digest::of(memory.0.as_bytes());
     let mut judge = Judging::new(Belief::load(trip.world, settings)?, settings, request, installed);
-    let found = match source.find(wanted, &mut judge, &mut known.memory) {
+    let asked = source.find(wanted, &mut judge, &mut memory);
+    let answered = asked.is_ok();
+    let found = match asked {
         Err(e) if e.code == Code::Source => match downloaded(trip, &mut judge) {
             Some(offer) => {
                 trip.warn(format!("{}; going on with {}, which was downloaded before", e.message(), offer.manifest.version));
@@ -60,11 +67,12 @@ pub fn find(trip: &mut Trip, source: &dyn Source, request: &Request, installed: 
     judge.belief.learn_time(None);
     judge.belief.save(trip)?;
     let believed = believed.map_err(|e| e.during(Phase::Checking))?;
-    let remembered = serde_json::to_vec(&known).expect("a memory is plain data");
-    if known.memory != before && remembered.len() as u64 <= MEMORY_MAX {
+    let changed = answered && Digest::of(memory.0.as_bytes()) != before;
+    let record = record(memory, &source.name());
+    if changed && record.len() as u64 <= MEMORY_MAX {
         let saved = durable::make_dirs(disk, &layout.state_dir(), 0o755)
             .doing(|| format!("making {}", layout.state_dir().display()))
-            .and_then(|()| status::save(disk, &layout, &layout.offered(), &remembered));
+            .and_then(|()| status::save(disk, &layout, &layout.offered(), record.as_bytes()));
         // a trip that only looks writes nothing, and loses nothing but a smaller request
         if trip.locked.is_some() {
             saved?;
@@ -141,7 +149,7 @@ fn available(trip: &mut Trip, believed: &Believed, installed: &Installed, patche
     let plan = proposal.as_ref().map(|p| &p.plan);
     if let (Some(proposal), Some(_)) = (&proposal, trip.locked) {
         // only a view, and in memory: who wants it and finds none asks again
-        let _ = durable::tell(trip.world.disk, &trip.settings.layout.planned(), &serde_json::to_vec(proposal).expect("a proposal is plain data"));
+        let _ = durable::tell_with(trip.world.disk, &trip.settings.layout.planned(), |to| Ok(serde_json::to_writer(to, proposal)?));
     }
     Ok(Some(Available {
         version: manifest.version.clone(),
@@ -187,4 +195,23 @@ fn downloaded(trip: &Trip, judge: &mut dyn Judge) -> Option<Offer> {
         Some(Offer { manifest_bytes: bytes, signature, manifest: *manifest, bundle: BundleRef { at, size: None }, notes: Vec::new() })
     });
     offers.max_by(|a, b| a.manifest.version.cmp(&b.manifest.version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_source_said_is_remembered_of_that_source_alone() {
+        let memory = Memory("{\"any\": \"thing\"}\nand more".into());
+        for source in ["https://x/y", "a\nb\"c"] {
+            let record = record(memory.clone(), source);
+            assert_eq!(recall(record.clone().into_bytes(), source), Some(memory.clone()));
+            assert_eq!(recall(record.into_bytes(), "https://x/z"), None);
+        }
+        // as earlier versions wrote it, and what a dying card makes of it: the next check asks for all
+        for other in [&b"{\"source\":\"https://x/y\",\"memory\":\"m\"}"[..], b"", b"\n", b"\"https://x/y\"", b"\xff\n"] {
+            assert_eq!(recall(other.to_vec(), "https://x/y"), None);
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! What chunks are put together from: files of the installed release, files of the new one that are here already, and those that were made
 //! just before.
 
-use std::path::{Path, PathBuf};
-
 use super::Trip;
+use super::at_hand::{AtHand, Place};
 use super::fetch::{From, Missing};
 use super::patching::{Earlier, New, hand};
 use crate::error::{Error, Result};
@@ -16,13 +15,14 @@ use crate::world::Disk;
 /// Contents by number: those of the new release's list, then those that only the installed one has.
 struct Places<'d> {
     disk: &'d dyn Disk,
-    all: Vec<Option<PathBuf>>,
+    at_hand: &'d AtHand,
+    all: Vec<Option<Place>>,
 }
 
 impl source::Earlier for Places<'_> {
     fn hand(&self, stretch: &Stretch, to: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let place = self.all.get(stretch.file as usize).and_then(Option::as_ref);
-        hand(self.disk, place.ok_or_else(|| Error::source_failed("a chunk needs what is not here"))?, stretch, to)
+        let place = self.all.get(stretch.file as usize).and_then(Option::as_ref).ok_or_else(|| Error::source_failed("a chunk needs what is not here"))?;
+        hand(self.disk, &self.at_hand.path(place), stretch, to)
     }
 }
 
@@ -43,7 +43,7 @@ impl<'d> Ready<'d> {
         let New { places, wanted, here: known } = New::of(from.manifest, earlier.at_hand, missing);
         let mut here = Bits::default();
         known.into_iter().for_each(|i| here.set(i));
-        let mut ready = Ready { places: Places { disk: earlier.disk, all: places }, wanted, here, loose: Vec::new() };
+        let mut ready = Ready { places: Places { disk: earlier.disk, at_hand: earlier.at_hand, all: places }, wanted, here, loose: Vec::new() };
         let mut gone = earlier.manifest.beyond(from.manifest);
         for (file, place) in earlier.contents() {
             if file.size.is_none_or(|size| size >= CHUNK_MIN as u64) && gone.remove(&file.sha256) {
@@ -53,9 +53,9 @@ impl<'d> Ready<'d> {
         Ok(ready)
     }
 
-    fn cut(&mut self, trip: &mut Trip, place: &Path) -> Result<()> {
+    fn cut(&mut self, trip: &mut Trip, place: &Place) -> Result<()> {
         let (number, begun) = (self.places.all.len() as u32, self.loose.len());
-        let Ok(content) = self.places.disk.open(place) else { return Ok(()) };
+        let Ok(content) = self.places.disk.open(&self.places.at_hand.path(place)) else { return Ok(()) };
         let mut stopped = None;
         let cut = chunks::each(content, |chunk| {
             self.loose.push(Loose { file: number, length: chunk.len() as u32, id: Id::of(chunk) });
@@ -63,7 +63,7 @@ impl<'d> Ready<'d> {
         });
         match (stopped, cut) {
             (Some(e), _) => return Err(e),
-            (None, Ok(())) => self.places.all.push(Some(place.to_owned())),
+            (None, Ok(())) => self.places.all.push(Some(place.clone())),
             (None, Err(_)) => self.loose.truncate(begun),
         }
         Ok(())

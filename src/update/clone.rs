@@ -120,7 +120,7 @@ pub fn folder(trip: &mut Trip, tx: &Tx, unit: usize, live: &Path, staged: &Path)
         disk.own_dir(staged, uid, gid, 0o755).doing(|| format!("making {}", staged.display()))?;
         return Ok(BTreeMap::new());
     };
-    let files = tx.plan.of_unit(unit).map(|f| (f.inside.as_str(), f)).collect();
+    let files = tx.plan.of_unit(unit).map(|f| (f.inside(), f)).collect();
     let mut walk = Walk { trip, unit, dev: root.dev, files, linked: BTreeMap::new() };
     walk.dir(live, staged, "", &root)?;
     Ok(walk.linked)

@@ -2,11 +2,13 @@
 //! next one brings the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::Trip;
+use super::at_hand::AtHand;
 use super::chunking;
 use super::intake::{Listed, Part, Passed, pass};
 use super::patching::{self, Earlier};
@@ -47,7 +49,7 @@ pub struct Need {
     /// The file, for messages.
     pub path: ReleasePath,
     /// Where it is staged.
-    pub staged: PathBuf,
+    pub staged: Rc<Path>,
     /// Owner, if it is to be set.
     pub owner: Option<(u32, u32)>,
     /// Mode; none: that of the bundle.
@@ -67,12 +69,15 @@ pub struct Cost {
     pub whole: u64,
 }
 
-/// Brings what is missing and stages it. On return nothing is missing. `earlier` is what a patch can start from.
+/// Brings what is missing and stages it. On return nothing is missing.
 ///
 /// # Errors
 /// The source; a bundle that is not what its manifest says (nothing of it is used beyond files whose digest was right).
-pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, earlier: Option<&Earlier>, cost: &mut Cost) -> Result<()> {
-    let brought = bring(trip, from, &mut missing, earlier.filter(|_| from.source.has_patches()), cost);
+pub fn fetch(trip: &mut Trip, from: From, mut missing: Missing, at_hand: &AtHand, cost: &mut Cost) -> Result<()> {
+    // the installed release is another long list: read only where something can start from it
+    let starts_from_it = from.manifest.bundle.as_ref().is_some_and(|b| b.chunks.is_some() || !b.patches.is_empty());
+    let earlier = (starts_from_it && from.source.has_patches()).then(|| Earlier::of(trip.world.disk, &trip.settings.layout, at_hand)).flatten();
+    let brought = bring(trip, from, &mut missing, earlier.as_ref(), cost);
     cost.requests = from.source.tally().requests;
     brought?;
     Resume::forget(trip, &from);

@@ -43,7 +43,7 @@ fn find<'t>(trip: &Trip, tx: &'t Tx) -> Option<Itself<'t>> {
     let program = trip.world.outside.program();
     tx.journal.units.iter().find_map(|unit| {
         tx.changes(unit).find_map(|(index, file)| {
-            let live = survey::join(&unit.to, &file.inside);
+            let live = survey::join(&unit.to, file.inside());
             is_own(trip.settings.layout.root(), program.as_deref(), &live).then(|| Itself { live, staged: tx.staged(unit, index, file), file })
         })
     })
@@ -156,7 +156,7 @@ pub fn keep_previous(trip: &Trip, tx: &Tx) -> Result<()> {
     let Some(found) = own.file.found.as_ref() else { return Ok(()) };
     let (disk, kept) = (trip.world.disk, previous(&own.live));
     let doing = || format!("keeping the old updater as {}", kept.display());
-    let listed = |f: &Planned| survey::join(&trip.settings.managed[f.unit].to, &f.inside) == kept;
+    let listed = |f: &Planned| survey::join(&trip.settings.managed[f.unit].to, f.inside()) == kept;
     let meta = disk.meta(&kept).doing(doing)?;
     if tx.plan.files.iter().any(listed) || meta.is_some_and(|m| m.kind == Kind::Dir) {
         return Err(

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::at_hand::AtHand;
+use super::at_hand::{AtHand, Place};
 use super::fetch::{From, Missing};
 use crate::device::Layout;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ pub struct Earlier<'d> {
     /// All that is here.
     pub(super) at_hand: &'d AtHand,
     /// Where each file's content is, in the manifest's order.
-    places: Vec<Option<PathBuf>>,
+    places: Vec<Option<Place>>,
 }
 
 impl<'d> Earlier<'d> {
@@ -38,7 +38,7 @@ impl<'d> Earlier<'d> {
         Some(Earlier { manifest, disk, at_hand, places })
     }
     /// Its files whose contents are here.
-    pub fn contents(&self) -> impl Iterator<Item = (&File, &PathBuf)> {
+    pub fn contents(&self) -> impl Iterator<Item = (&File, &Place)> {
         self.manifest.files.iter().zip(&self.places).filter_map(|(file, place)| Some((file, place.as_ref()?)))
     }
 }
@@ -72,7 +72,7 @@ pub fn hand(disk: &dyn Disk, place: &Path, stretch: &Stretch, to: &mut dyn FnMut
 /// Files of the new release: where each is, or will be as soon as it is made.
 pub struct New {
     /// In the manifest's order.
-    pub places: Vec<Option<PathBuf>>,
+    pub places: Vec<Option<Place>>,
     /// Which are to be made.
     pub wanted: Bits,
     /// Which are here already.
@@ -87,7 +87,7 @@ impl New {
         for (i, file) in manifest.files.iter().enumerate() {
             let needs = missing.get(&file.sha256);
             let place = match needs {
-                Some(needs) => Some(needs[0].staged.clone()),
+                Some(needs) => Some(Place::At(needs[0].staged.clone())),
                 None => at_hand.place(&file.sha256).filter(|_| !private.contains(&file.sha256)).cloned(),
             };
             // a content that goes to several places is made once, in the first
@@ -105,14 +105,15 @@ impl New {
 /// What a patch is undone with.
 pub struct Ready<'d> {
     disk: &'d dyn Disk,
-    old: Vec<Option<PathBuf>>,
+    at_hand: &'d AtHand,
+    old: Vec<Option<Place>>,
     new: New,
 }
 
 impl<'d> Ready<'d> {
     /// Looks at what is here.
     pub fn look(from: From, earlier: &Earlier<'d>, missing: &Missing) -> Self {
-        Ready { disk: earlier.disk, old: earlier.places.clone(), new: New::of(from.manifest, earlier.at_hand, missing) }
+        Ready { disk: earlier.disk, at_hand: earlier.at_hand, old: earlier.places.clone(), new: New::of(from.manifest, earlier.at_hand, missing) }
     }
 
     /// Makes what is missing with a patch. Returns its bytes that were read.
@@ -134,6 +135,7 @@ impl source::Earlier for Ready<'_> {
             None => self.old.get(stretch.file as usize),
             Some(file) => self.new.places.get(file as usize),
         };
-        hand(self.disk, place.and_then(Option::as_ref).ok_or_else(|| Error::source_failed("the patch needs what is not here"))?, stretch, to)
+        let place = place.and_then(Option::as_ref).ok_or_else(|| Error::source_failed("the patch needs what is not here"))?;
+        hand(self.disk, &self.at_hand.path(place), stretch, to)
     }
 }

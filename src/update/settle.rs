@@ -10,6 +10,7 @@ use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
+use crate::release::manifest;
 use crate::state::status::{self, LastResult, Progress, Quarantined};
 use crate::state::{Ledger, Row, history};
 use crate::world::{Disk, durable};
@@ -33,8 +34,10 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     if tx.journal.stage != (Stage::Confirming { carried: true }) {
         carry::over(trip, &tx, true)?;
         backup::keep_up(trip, &tx);
-        match &tx.manifest {
-            Some(bytes) => status::save(disk, &layout, &layout.installed(), bytes)?,
+        match tx.manifest(&layout) {
+            Some(path) => {
+                durable::also_as(disk, &path, &layout.installed(), manifest::SIZE_MAX).doing(|| format!("writing {}", layout.installed().display()))?
+            }
             None => forget(disk, &layout.installed())?,
         }
         match &tx.plan.to {

@@ -8,7 +8,6 @@ use super::at_hand::{self, AtHand};
 use super::begin::Tx;
 use super::clone::{self, Clone, CloneError, Linked, Refused};
 use super::fetch::{self, Missing, Need};
-use super::patching::Earlier;
 use super::{Trip, backup, fitness, itself, survey};
 use crate::error::{Doing, Error, Result};
 use crate::event::Phase;
@@ -64,7 +63,7 @@ fn build(trip: &mut Trip, tx: &mut Tx, facts: &Facts, at_hand: AtHand, from: Opt
         }
     }
     record.save(trip)?;
-    backup::make(trip, tx)?;
+    backup::make(trip, tx, facts.installed)?;
     seal(trip, tx, facts)?;
     Ok(())
 }
@@ -107,10 +106,10 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
             trip.go_on()?;
             let staged = tx.staged(&unit, index, file);
             if let UnitWay::Exchange { beside, .. } = &unit.way {
-                let above = file.inside.rsplit_once('/').map_or("", |(above, _)| above);
+                let above = file.inside().rsplit_once('/').map_or("", |(above, _)| above);
                 if above != made {
-                    durable::make_parents(trip.world.disk, beside, &file.inside, Some(owner))
-                        .doing(|| format!("making the folders above {}", beside.join(&file.inside).display()))?;
+                    durable::make_parents(trip.world.disk, beside, file.inside(), Some(owner))
+                        .doing(|| format!("making the folders above {}", beside.join(file.inside()).display()))?;
                     above.clone_into(&mut made);
                 }
             }
@@ -119,8 +118,9 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
             match at_hand.put(trip, &want, mode, own, &staged)? {
                 Some(bytes) => tx.cost.written += bytes,
                 None => {
-                    let need = Need { path: file.path.clone(), staged, owner: Some(own), mode: want.mode };
-                    missing.entry(want.sha256).or_default().push(need);
+                    let need = Need { path: file.path.clone(), staged: staged.into(), owner: Some(own), mode: want.mode };
+                    // a content mostly goes to one place, and there may be thousands
+                    missing.entry(want.sha256).or_insert_with(|| Vec::with_capacity(1)).push(need);
                 }
             }
         }
@@ -133,8 +133,7 @@ fn contents(trip: &mut Trip, tx: &mut Tx, facts: &Facts, mut at_hand: AtHand, fr
         return Err(Error::verification(format!("the content of {} is not on the device", fetch::named(&missing)))
             .hint("the backup is damaged; `rollback --list` shows others, `apply VERSION --allow-downgrade` fetches a release again"));
     };
-    let earlier = Earlier::of(trip.world.disk, &trip.settings.layout, &at_hand);
-    fetch::fetch(trip, from, missing, earlier.as_ref(), &mut tx.cost)?;
+    fetch::fetch(trip, from, missing, &at_hand, &mut tx.cost)?;
     trip.phase(Phase::Verifying, "everything that was fetched has the right digest");
     Ok(())
 }
@@ -144,7 +143,7 @@ fn keep_old(trip: &mut Trip, tx: &Tx, unit: &crate::journal::Unit, bases: &[std:
     for (index, file) in tx.changes(unit) {
         let Some(found) = &file.found else { continue };
         trip.go_on()?;
-        let live = survey::join(&unit.to, &file.inside);
+        let live = survey::join(&unit.to, file.inside());
         let kept = tx.kept(bases, unit, index, file);
         second_name(trip, &live, &kept, found)?;
     }
@@ -175,7 +174,7 @@ pub fn second_name(trip: &Trip, live: &Path, kept: &Path, found: &Found) -> Resu
 fn folders_before(trip: &Trip, tx: &Tx, unit: &crate::journal::Unit) -> Result<BTreeMap<String, Linked>> {
     let mut folders = BTreeMap::new();
     for (_, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Add) {
-        for folder in file.inside.match_indices('/').map(|(i, _)| &file.inside[..i]) {
+        for folder in file.inside().match_indices('/').map(|(i, _)| &file.inside()[..i]) {
             let dir = unit.to.join(folder);
             if let Some(meta) = trip.world.disk.meta(&dir).doing(|| format!("looking at {}", dir.display()))? {
                 folders.insert(folder.to_owned(), Linked { kind: meta.kind, ino: meta.ino });
@@ -223,10 +222,10 @@ pub fn still_as_found(trip: &Trip, tx: &Tx) -> Result<()> {
         let mut folders = survey::Folders::below(disk, &unit.to);
         for (_, file) in tx.changes(unit) {
             // a first install is not asked a hundred times for what lies in a folder that is not there
-            if file.found.is_none() && file.change == Change::Add && matches!(folders.first_other(&file.inside)?, Some((_, None))) {
+            if file.found.is_none() && file.change == Change::Add && matches!(folders.first_other(file.inside())?, Some((_, None))) {
                 continue;
             }
-            let live = survey::join(&unit.to, &file.inside);
+            let live = survey::join(&unit.to, file.inside());
             let meta = disk.meta(&live).doing(|| format!("looking at {}", live.display()))?;
             let same = match &file.found {
                 Some(found) => survey::unchanged(meta.as_ref(), found),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Trip;
-use crate::device::{Layout, managed};
+use crate::device::managed;
 use crate::error::{Doing, Error, Result};
 use crate::plan::decide::Installed;
 use crate::plan::{Facts, Found, Target, UnitFacts, VolumeFacts, Want, Way};
@@ -35,7 +35,9 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
         Error::verification(format!("{}: {e}", path.display()))
             .hint(format!("`rollback` does not need it; or move {} away: the next apply then looks at the files themselves", path.display()))
     })?;
-    let target = Target::of_release(&manifest, Digest::of(&bytes));
+    let sha256 = Digest::of(&bytes);
+    drop(bytes);
+    let target = Target::of_release(&manifest, sha256);
     Ok(Installed {
         version: target.version,
         manifest_sha256: target.manifest_sha256,
@@ -45,21 +47,12 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
     })
 }
 
-/// The bytes of the installed manifest. A damaged one describes nothing: the backup is then one of the files as they were found.
-///
-/// # Errors
-/// It cannot be read at all.
-pub fn installed_manifest(disk: &dyn Disk, layout: &Layout) -> Result<Option<Vec<u8>>> {
-    let bytes = durable::read(disk, &layout.installed(), manifest::SIZE_MAX).doing(|| "reading the installed manifest".into())?;
-    Ok(bytes.filter(|bytes| Manifest::parse(bytes).is_ok()))
-}
-
 /// Measures everything that a decision about this target needs. `per_file` names managed paths whose exchange was refused before.
 ///
 /// # Errors
 /// A managed path that cannot be read, or that is a link.
 pub fn facts(trip: &Trip, installed: &Installed, target: &Target, per_file: &BTreeSet<usize>) -> Result<Facts> {
-    let mut facts = Facts::default();
+    let mut facts = Facts { installed: installed.manifest_sha256, ..Facts::default() };
     units(trip, per_file, &mut facts)?;
     let mut folders: Vec<Folders> = facts.units.iter().map(|u| Folders::below(trip.world.disk, &u.to)).collect();
     let beside = target.files.iter().filter(|(_, w)| w.config).filter_map(|(p, _)| ReleasePath::new(&format!("{p}.pikit-new")).ok());
@@ -71,7 +64,7 @@ pub fn facts(trip: &Trip, installed: &Installed, target: &Target, per_file: &BTr
         match look(trip.world.disk, &mut folders[unit], inside, installed, &path)? {
             Seen::Nothing => {}
             Seen::File(found) => {
-                files.insert(path, found);
+                files.insert(path, found.into());
             }
             Seen::Obstacle(words) => {
                 obstacles.insert(path, words);

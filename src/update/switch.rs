@@ -127,7 +127,7 @@ pub fn find(disk: &dyn Disk, tx: &Tx, unit: &Unit) -> Result<Finding> {
             }
             let (mut old, mut new, mut way_back) = (0, 0, true);
             for (index, file) in tx.changes(unit) {
-                let live = look(&survey::join(&unit.to, &file.inside))?;
+                let live = look(&survey::join(&unit.to, file.inside()))?;
                 let is_old = match file.change {
                     // once all is live, a file of that name is a person's new one
                     Change::Remove => live.is_some() && !matches!(tx.journal.stage, Stage::Trial { .. } | Stage::Confirming { .. }),
@@ -154,7 +154,7 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
     let disk = trip.world.disk;
     let owner = owner_of(disk, unit)?;
     for (_, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Remove) {
-        let live = survey::join(&unit.to, &file.inside);
+        let live = survey::join(&unit.to, file.inside());
         let doing = || format!("removing {}", live.display());
         let meta = disk.meta(&live).doing(doing)?;
         if !file.found.as_ref().is_some_and(|f| survey::looks_unchanged(meta.as_ref(), f)) {
@@ -165,12 +165,12 @@ fn place_new(trip: &mut Trip, tx: &Tx, unit: &Unit) -> Result<()> {
     }
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.is_written()) {
         let staged = tx.staged(unit, index, file);
-        let doing = || format!("switching {}", survey::join(&unit.to, &file.inside).display());
+        let doing = || format!("switching {}", survey::join(&unit.to, file.inside()).display());
         if disk.meta(&staged).doing(doing)?.is_none() {
             continue;
         }
-        let live = survey::join(&unit.to, &file.inside);
-        durable::make_parents(disk, &unit.to, &file.inside, owner).doing(|| format!("making the folders above {}", unit.to.join(&file.inside).display()))?;
+        let live = survey::join(&unit.to, file.inside());
+        durable::make_parents(disk, &unit.to, file.inside(), owner).doing(|| format!("making the folders above {}", unit.to.join(file.inside()).display()))?;
         // edited or made since it was sealed: kept, because the old content beside it is another one
         let meta = disk.meta(&live).doing(doing)?;
         if !file.found.as_ref().is_some_and(|f| survey::looks_unchanged(meta.as_ref(), f)) {
@@ -188,7 +188,7 @@ fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
     let none = std::collections::BTreeMap::new();
     let before = record.units.get(&unit.unit).unwrap_or(&none);
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.change == Change::Add) {
-        let live = survey::join(&unit.to, &file.inside);
+        let live = survey::join(&unit.to, file.inside());
         let doing = || format!("removing {}", live.display());
         if !bases_are_there(disk, bases)? {
             break;
@@ -202,12 +202,12 @@ fn place_old(trip: &mut Trip, tx: &Tx, unit: &Unit, bases: &[std::path::PathBuf]
     }
     for (index, file) in tx.changes(unit).filter(|(_, f)| f.found.is_some()) {
         let kept = tx.kept(bases, unit, index, file);
-        let doing = || format!("returning {} to the old tree", survey::join(&unit.to, &file.inside).display());
+        let doing = || format!("returning {} to the old tree", survey::join(&unit.to, file.inside()).display());
         if disk.meta(&kept).doing(doing)?.is_none() {
             continue;
         }
-        durable::make_parents(disk, &unit.to, &file.inside, owner).doing(|| format!("making the folders above {}", unit.to.join(&file.inside).display()))?;
-        let live = survey::join(&unit.to, &file.inside);
+        durable::make_parents(disk, &unit.to, file.inside(), owner).doing(|| format!("making the folders above {}", unit.to.join(file.inside()).display()))?;
+        let live = survey::join(&unit.to, file.inside());
         keep_unless_ours(trip, &live, file)?;
         disk.rename(&kept, &live, false).doing(doing)?;
     }
@@ -263,7 +263,7 @@ fn owner_of(disk: &dyn Disk, unit: &Unit) -> Result<Option<(u32, u32)>> {
 /// Folders that held only this file go with it; a folder that holds anything stays, and so do those named.
 fn remove_empty_parents(disk: &dyn Disk, unit: &Unit, file: &Planned, stay: &std::collections::BTreeMap<String, Linked>) -> Result<()> {
     use std::io::ErrorKind as K;
-    let mut inside = file.inside.as_str();
+    let mut inside = file.inside();
     while let Some((folder, _)) = inside.rsplit_once('/').filter(|(folder, _)| !stay.contains_key(*folder)) {
         let dir = unit.to.join(folder);
         match disk.rmdir(&dir) {

@@ -65,7 +65,7 @@ pub fn verify(trip: &mut Trip) -> Result<Verified> {
 }
 
 /// What of these files lies there as it should, as far as these facts tell.
-pub fn compare(trip: &Trip, version: Option<semver::Version>, files: &BTreeMap<ReleasePath, Want>, facts: &Facts) -> Verified {
+pub fn compare(trip: &Trip, version: Option<semver::Version>, files: &BTreeMap<ReleasePath, Rc<Want>>, facts: &Facts) -> Verified {
     let mut seen = Verified { version, listed: files.len(), ..Verified::default() };
     let has_modes = |path| crate::device::managed::place(&trip.settings.managed, path).is_none_or(|(unit, _)| facts.units[unit].has_modes);
     for (path, want) in files {
@@ -95,24 +95,15 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
     let bytes = durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))?.ok_or_else(nothing_installed)?;
     let manifest = Manifest::parse(&bytes).map_err(|e| Error::verification(format!("{}: {e}", path.display())))?;
     let target = Target::of_release(&manifest, Digest::of(&bytes));
-    let bytes = Rc::new(bytes);
     let content = target.content;
     let request = Request { wanted: Wanted::Exact(manifest.version.clone()), allow_downgrade: true, force: true, repair: true, ..Request::default() };
-    let aim = |from| Aim {
-        action: Action::Repair,
-        target: target.clone(),
-        manifest: Some(bytes.clone()),
-        from,
-        request: request.clone(),
-        takes_back: None,
-        about: About::default(),
-    };
+    let aim = Aim { action: Action::Repair, target, manifest: Some(bytes), from: None, request: request.clone(), takes_back: None, about: About::default() };
     // without the source first: what drifted may lie in a backup, and the network may be the thing that is broken
-    let (facts, at_hand) = measure(trip, &installed, &aim(None), None)?;
+    let (facts, at_hand) = measure(trip, &installed, &aim, None)?;
     let known: BTreeSet<&Digest> = at_hand.digests().collect();
-    let differs = |(path, want): &(&ReleasePath, &Want)| !want.config && facts.files.get(*path).is_none_or(|f| f.sha256 != want.sha256);
-    if target.files.iter().filter(differs).all(|(_, want)| known.contains(&want.sha256)) {
-        return apply::bring(trip, aim(None), consent);
+    let differs = |(path, want): &(&ReleasePath, &Rc<Want>)| !want.config && facts.files.get(*path).is_none_or(|f| f.sha256 != want.sha256);
+    if aim.target.files.iter().filter(differs).all(|(_, want)| known.contains(&want.sha256)) {
+        return apply::bring(trip, aim, consent);
     }
     let offer = check::find(trip, source, &request, &installed)?
         .ok_or_else(|| Error::source_failed(format!("{} has no release {} any more", source.name(), manifest.version)))?
@@ -122,5 +113,5 @@ pub fn repair(trip: &mut Trip, source: &dyn Source, consent: Consent) -> Result<
             .hint("update to another version instead"));
     }
     let from = From::offered(source, &offer, Digest::of(&offer.manifest_bytes));
-    apply::bring(trip, aim(Some(from)), consent)
+    apply::bring(trip, Aim { from: Some(from), ..aim }, consent)
 }

@@ -4,21 +4,29 @@
 //! Each function is safe to be cut anywhere and simply called again.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Kind, Meta, NewFile};
+
+/// Bytes of one write.
+const CHUNK: usize = 32 << 10;
 
 /// The bytes of a small file; `None` when it is not there.
 ///
 /// # Errors
 /// `InvalidData` when it is larger than `limit` bytes; otherwise what the disk says.
 pub fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match disk.open(path) {
+    let mut file = match disk.open(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         opened => opened?,
     };
     let mut bytes = Vec::new();
+    // a buffer that grows by doubling ends up twice as large as a long list; what has no end to go to is short
+    if let Ok(size) = file.seek(SeekFrom::End(0)) {
+        file.rewind()?;
+        bytes.reserve_exact(size.min(limit) as usize + 1);
+    }
     // one byte more than allowed, so that a file of exactly the limit is told apart from a longer one
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -32,8 +40,19 @@ pub fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<Vec<u
 /// # Errors
 /// What the disk says; then the old bytes are still there, or the new ones are there but may not outlast a power cut.
 pub fn save(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    put(disk, path, bytes, |_| Ok(()), mode, || true).map(drop)
+    save_with(disk, path, mode, &|to| to.write_all(bytes))
 }
+
+/// The same for what is written piece by piece: it may be long, and is not held.
+///
+/// # Errors
+/// As for [`save`], or what the writer says.
+pub fn save_with(disk: &dyn Disk, path: &Path, mode: u32, write: &Write) -> io::Result<()> {
+    put(disk, path, write, |_| Ok(()), mode, || true).map(drop)
+}
+
+/// Writes the bytes of a file.
+pub type Write<'w> = dyn Fn(&mut dyn io::Write) -> io::Result<()> + 'w;
 
 /// The same for a file of somebody else's: it keeps its owner and mode, and if it does not hold `before` any more when the new one is ready,
 /// it is left alone and the answer is `false`.
@@ -42,13 +61,13 @@ pub fn save(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result
 /// As for [`save`].
 pub fn replace(disk: &dyn Disk, path: &Path, before: &[u8], bytes: &[u8], meta: &Meta) -> io::Result<bool> {
     let own = |file: &mut dyn NewFile| file.own(meta.uid, meta.gid, meta.mode);
-    put(disk, path, bytes, own, meta.mode, || read(disk, path, before.len() as u64).is_ok_and(|held| held.as_deref() == Some(before)))
+    put(disk, path, &|to| to.write_all(bytes), own, meta.mode, || read(disk, path, before.len() as u64).is_ok_and(|held| held.as_deref() == Some(before)))
 }
 
 fn put(
     disk: &dyn Disk,
     path: &Path,
-    bytes: &[u8],
+    write: &Write,
     own: impl FnOnce(&mut dyn NewFile) -> io::Result<()>,
     mode: u32,
     wanted: impl FnOnce() -> bool,
@@ -58,7 +77,10 @@ fn put(
     let written = (|| {
         let mut file = disk.create(&temp, mode)?;
         own(file.as_mut())?;
-        file.write_all(bytes)?;
+        let mut buffered = io::BufWriter::with_capacity(CHUNK, file.as_mut());
+        write(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         // content before name: the other order leaves an empty file under the real name
         file.sync()?;
         if !wanted() {
@@ -73,16 +95,45 @@ fn put(
     disk.sync_dir(parent(path)?).map(|()| true)
 }
 
+/// Gives what lies at `from`, durably, this name as well, as [`save`] would write it there; where there are no second names it is copied.
+///
+/// # Errors
+/// As for [`save`]; `NotFound` when nothing lies at `from`, `InvalidData` when it must be copied and is larger than `limit` bytes.
+pub fn also_as(disk: &dyn Disk, from: &Path, path: &Path, limit: u64) -> io::Result<()> {
+    let meta = disk.meta(from)?.ok_or(io::ErrorKind::NotFound)?;
+    // of two names of one file a rename removes neither (rename(2)): a run that was cut after it has nothing left to do but the sync
+    if disk.meta(path)?.is_none_or(|there| (there.dev, there.ino) != (meta.dev, meta.ino)) {
+        let temp = beside(path)?;
+        remove(disk, &temp)?; // of a run that was killed
+        if disk.link(from, &temp).is_err() {
+            let bytes = read(disk, from, limit)?.ok_or(io::ErrorKind::NotFound)?;
+            return save(disk, path, &bytes, meta.mode);
+        }
+        disk.rename(&temp, path, false)?;
+    }
+    disk.sync_dir(parent(path)?)
+}
+
 /// Puts these bytes at this path, whole or not at all for whoever reads, and without syncing anything: for what is only a view, and for
 /// folders in memory. Makes the folder above if need be.
 ///
 /// # Errors
 /// What the disk says; then what was there before still is.
 pub fn tell(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    tell_with(disk, path, |to| to.write_all(bytes))
+}
+
+/// The same for what is written piece by piece: it may be long, and is not held.
+///
+/// # Errors
+/// As for [`tell`], or what the writer says.
+pub fn tell_with(disk: &dyn Disk, path: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
     let fresh = path.with_extension("new");
     make_dirs(disk, parent(path)?, 0o755)?;
     remove(disk, &fresh)?;
-    disk.create(&fresh, 0o644)?.write_all(bytes)?;
+    let mut to = io::BufWriter::new(disk.create(&fresh, 0o644)?);
+    write(&mut to)?;
+    to.flush()?;
     disk.rename(&fresh, path, false)
 }
 
@@ -250,92 +301,4 @@ fn last_byte(mut file: Box<dyn Read>) -> io::Result<Option<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::world::contract::on_disks;
-    use crate::world::real::RealDisk;
-    use crate::world::scratch::Scratch;
-
-    fn dev(disk: &dyn Disk, path: &Path) -> u64 {
-        disk.meta(path).unwrap().unwrap().dev
-    }
-
-    #[test]
-    fn what_was_saved_is_read_and_nothing_else_is_left() {
-        on_disks(|disk, top| {
-            let path = top.join("state.json");
-            assert_eq!(read(disk, &path, 10).unwrap(), None);
-            disk.create(&top.join(".state.json.pikit-tmp"), 0o600).unwrap().write_all(b"stale").unwrap();
-            save(disk, &path, b"one", 0o640).unwrap();
-            save(disk, &path, b"two two", 0o604).unwrap();
-            assert_eq!(read(disk, &path, 7).unwrap().unwrap(), b"two two");
-            assert_eq!(disk.meta(&path).unwrap().unwrap().mode, 0o604);
-            assert_eq!(disk.list(top).unwrap(), ["state.json"]);
-            assert_eq!(read(disk, &path, 6).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        });
-    }
-
-    #[test]
-    fn missing_folders_are_made_and_existing_ones_left_alone() {
-        on_disks(|disk, top| {
-            disk.mkdir(&top.join("a"), 0o700).unwrap();
-            for _ in 0..2 {
-                make_dirs(disk, &top.join("a/b/c"), 0o755).unwrap();
-            }
-            assert_eq!(disk.meta(&top.join("a")).unwrap().unwrap().mode, 0o700);
-            assert_eq!(disk.meta(&top.join("a/b/c")).unwrap().unwrap().mode, 0o755);
-            save(disk, &top.join("file"), b"", 0o644).unwrap();
-            assert_eq!(make_dirs(disk, &top.join("file"), 0o755).unwrap_err().kind(), io::ErrorKind::NotADirectory);
-            assert_eq!(make_dirs(disk, &top.join("file/x"), 0o755).unwrap_err().kind(), io::ErrorKind::NotADirectory);
-        });
-    }
-
-    #[test]
-    fn a_tree_is_removed_twice_without_complaint() {
-        on_disks(|disk, top| {
-            make_dirs(disk, &top.join("t/a/b"), 0o755).unwrap();
-            save(disk, &top.join("t/a/file"), b"x", 0o644).unwrap();
-            for _ in 0..2 {
-                remove_tree(disk, &top.join("t"), dev(disk, top)).unwrap();
-            }
-            assert!(!exists(disk, &top.join("t")).unwrap());
-        });
-    }
-
-    #[test]
-    fn a_folder_on_another_device_is_not_entered() {
-        on_disks(|disk, top| {
-            make_dirs(disk, &top.join("t/a"), 0o755).unwrap();
-            let error = remove_tree(disk, &top.join("t"), dev(disk, top) + 1).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::CrossesDevices);
-            assert!(exists(disk, &top.join("t/a")).unwrap());
-        });
-        let disk = RealDisk::new(vec![]);
-        assert_eq!(remove_tree(&disk, Path::new("/dev"), 0).unwrap_err().kind(), io::ErrorKind::CrossesDevices);
-    }
-
-    #[test]
-    fn links_in_a_removed_tree_are_not_followed() {
-        let scratch = Scratch::new();
-        let top = scratch.path();
-        let disk = RealDisk::new(vec![top.to_owned()]);
-        make_dirs(&disk, &top.join("t"), 0o755).unwrap();
-        make_dirs(&disk, &top.join("precious"), 0o755).unwrap();
-        save(&disk, &top.join("precious/file"), b"x", 0o644).unwrap();
-        std::os::unix::fs::symlink(top.join("precious"), top.join("t/link")).unwrap();
-        remove_tree(&disk, &top.join("t"), dev(&disk, top)).unwrap();
-        assert!(exists(&disk, &top.join("precious/file")).unwrap());
-    }
-
-    #[test]
-    fn a_line_after_a_torn_one_starts_on_its_own() {
-        on_disks(|disk, top| {
-            let path = top.join("history.jsonl");
-            append_line(disk, &path, "one").unwrap();
-            append_line(disk, &path, "two").unwrap();
-            disk.append(&path).unwrap().write_all(b"{\"to").unwrap();
-            append_line(disk, &path, "three").unwrap();
-            assert_eq!(read(disk, &path, 100).unwrap().unwrap(), b"one\ntwo\n{\"to\nthree\n");
-        });
-    }
-}
+mod tests;

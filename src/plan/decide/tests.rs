@@ -21,12 +21,12 @@ fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
 }
 
-fn want(content: &str) -> Want {
-    Want { sha256: digest(content), size: Some(content.len() as u64), mode: Some(0o644), owner: None, config: false }
+fn want(content: &str) -> Rc<Want> {
+    Rc::new(Want { sha256: digest(content), size: Some(content.len() as u64), mode: Some(0o644), owner: None, config: false })
 }
 
-fn found(content: &str) -> Found {
-    Found { sha256: digest(content), size: content.len() as u64, mtime: 0, ino: 1, mode: 0o644, uid: 0, gid: 0 }
+fn found(content: &str) -> Rc<Found> {
+    Rc::new(Found { sha256: digest(content), size: content.len() as u64, mtime: 0, ino: 1, mode: 0o644, uid: 0, gid: 0 })
 }
 
 fn release(v: &str, files: &[(&str, &str)]) -> Target {
@@ -115,7 +115,7 @@ fn edited_files_are_overwritten_and_edited_config_is_not() {
     let mut new = release("1.1.0", &[("web/a", "2"), ("web/conf", "better"), ("web/same", "default")]);
     for target in [&mut old, &mut new] {
         for file in ["web/conf", "web/same"] {
-            target.files.get_mut(file).unwrap().config = true;
+            Rc::make_mut(target.files.get_mut(file).unwrap()).config = true;
         }
     }
     let plan = go(decide(&case().policy(), &installed(&old), &new, &live(&[("web/a", "mine"), ("web/conf", "mine"), ("web/same", "mine")])));
@@ -126,7 +126,7 @@ fn edited_files_are_overwritten_and_edited_config_is_not() {
     assert_eq!(untouched.files[1].change, Change::Replace);
 
     // a path is planned once, and what a release lists there goes before a default that would be laid there
-    new.files.insert(path("web/conf.pikit-new"), Want { config: false, sha256: Digest::of(b"listed"), ..new.files["web/conf"].clone() });
+    new.files.insert(path("web/conf.pikit-new"), Rc::new(Want { config: false, sha256: Digest::of(b"listed"), ..(*new.files["web/conf"]).clone() }));
     let plan = go(decide(&case().policy(), &installed(&old), &new, &live(&[("web/a", "1"), ("web/conf", "mine"), ("web/same", "default")])));
     let beside: Vec<_> = plan.files.iter().filter(|f| f.path.as_str() == "web/conf.pikit-new").map(|f| f.want.as_ref().unwrap().sha256).collect();
     assert_eq!(beside, [Digest::of(b"listed")]);
@@ -141,7 +141,7 @@ fn content_mode_and_owner_must_all_match_where_the_file_system_keeps_them() {
     for (mode, uid, has_modes, expected) in
         [(0o644, 0, true, Change::Keep), (0o600, 0, true, Change::Replace), (0o644, 7, true, Change::Replace), (0o777, 7, false, Change::Keep)]
     {
-        let file = facts.files.get_mut("web/a").unwrap();
+        let file = Rc::make_mut(facts.files.get_mut("web/a").unwrap());
         (file.mode, file.uid) = (mode, uid);
         facts.units[0].has_modes = has_modes;
         assert_eq!(go(decide(&case().policy(), &installed(&old), &new, &facts)).files[0].change, expected, "{mode:o} {uid} {has_modes}");
@@ -288,7 +288,7 @@ proptest! {
         for file in &plan.files {
             match (&file.change, &file.want) {
                 (Change::Add | Change::Replace, Some(want)) => {
-                    facts.files.insert(file.path.clone(), Found { sha256: want.sha256, ..found("") });
+                    facts.files.insert(file.path.clone(), Rc::new(Found { sha256: want.sha256, ..*found("") }));
                 }
                 (Change::Remove, _) => {
                     facts.files.remove(&file.path);
