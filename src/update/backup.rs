@@ -139,7 +139,8 @@ pub fn list(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Backup>> {
     Ok(all)
 }
 
-/// Makes the backup of a transaction, whose old manifest has the digest `installed`, or puts the edited copies of a repair aside. Whole and named, but not yet synced: sealing does that.
+/// Makes the backup of a transaction, or puts the edited copies of a repair aside. Whole and named, but not yet synced: sealing does that.
+/// `installed` is the digest of the installed manifest, as far as it was read.
 ///
 /// # Errors
 /// A file that changed since it was looked at, a full disk, ….
@@ -172,16 +173,13 @@ pub fn make(trip: &mut Trip, tx: &mut Tx, installed: Option<Digest>) -> Result<(
         let want = Want { sha256: found.sha256, size: Some(found.size), mode: Some(found.mode), owner: Some((found.uid, found.gid)), config };
         Some(Entry { path: f.path.clone(), want, stored: f.is_backed_up() })
     });
-    // a damaged one describes nothing: the backup is then one of the files as they were found
-    let manifest_sha256 = match installed {
-        Some(digest) if survey::hash(disk, &layout.installed())? == digest => Some(digest),
-        _ => None,
-    };
+    // without one the backup is one of the files as they were found
+    let manifest_sha256 = survey::installed_manifest(disk, &layout, installed)?;
     let record =
         Record { sequence, at: now, version: tx.plan.from.clone(), manifest_sha256, transaction: tx.journal.transaction.clone(), entries: entries.collect() };
     let doing = || format!("writing the backup {name}");
     if let Some(digest) = manifest_sha256 {
-        // no second name: whoever gets a board back by hand may write into the installed one, and the way back must not change with it
+        // a second name would cost nothing, but who gets a board back by hand may write into the installed one, and the way back with it
         copy(disk, &layout.installed(), &work.join(manifest::NAME), &digest, 0o644)?;
     }
     let mut file = disk.create(&work.join("backup.json"), 0o644).doing(doing)?;

@@ -12,7 +12,7 @@ use super::Trip;
 use super::fetch::Cost;
 use super::survey::{self, join};
 use crate::device::{Layout, Managed};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::event::{Event, Phase};
 use crate::journal::{self, Journal, Read, Stage, Unit, UnitWay};
 use crate::plan::{Change, Facts, Plan, Planned, Way};
@@ -62,7 +62,7 @@ struct PlanFile {
 /// The records cannot be written; then nothing has begun.
 pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8>>) -> Result<Tx> {
     if trip.locked.is_none() {
-        return Err(crate::error::Error::unexpected("a trip that only looks cannot begin a transaction"));
+        return Err(Error::unexpected("a trip that only looks cannot begin a transaction"));
     }
     let (disk, layout, clock) = (trip.world.disk, trip.settings.layout.clone(), trip.world.clock);
     let transaction = trip.id.clone();
@@ -216,17 +216,20 @@ impl Tx {
         let tx = Tx { journal: journal.clone(), plan: file.plan, has_manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }
-    /// Where the target's manifest lies, if it has one.
-    pub fn manifest(&self, layout: &Layout) -> Option<PathBuf> {
-        self.has_manifest.then(|| layout.transaction().join(manifest::NAME))
-    }
-    /// Its bytes.
+    /// Bytes of the target's manifest, if it has one. They lie beside the plan and not in memory: there may be a megabyte of them.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or is not what the plan is of.
     pub fn manifest_bytes(&self, trip: &Trip) -> Result<Option<Vec<u8>>> {
-        let Some(path) = self.manifest(&trip.settings.layout) else { return Ok(None) };
-        durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))
+        if !self.has_manifest {
+            return Ok(None);
+        }
+        let path = trip.settings.layout.transaction().join(manifest::NAME);
+        let bytes = durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))?;
+        match bytes {
+            Some(bytes) if Some(Digest::of(&bytes)) == self.plan.manifest_sha256 => Ok(Some(bytes)),
+            _ => Err(Error::verification(format!("{} is missing or damaged", path.display()))),
+        }
     }
     /// Ends the transaction. The journal goes first: one whose plan is gone could not be read.
     ///

@@ -10,7 +10,6 @@ use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Outcome, Phase};
 use crate::journal::{Stage, UnitWay};
 use crate::plan::Action;
-use crate::release::manifest;
 use crate::state::status::{self, LastResult, Progress, Quarantined};
 use crate::state::{Ledger, Row, history};
 use crate::world::{Disk, durable};
@@ -34,10 +33,8 @@ fn confirmed(trip: &mut Trip, mut tx: Tx) -> Result<Report> {
     if tx.journal.stage != (Stage::Confirming { carried: true }) {
         carry::over(trip, &tx, true)?;
         backup::keep_up(trip, &tx);
-        match tx.manifest(&layout) {
-            Some(path) => {
-                durable::also_as(disk, &path, &layout.installed(), manifest::SIZE_MAX).doing(|| format!("writing {}", layout.installed().display()))?
-            }
+        match tx.manifest_bytes(trip)? {
+            Some(bytes) => status::save(disk, &layout, &layout.installed(), &bytes)?,
             None => forget(disk, &layout.installed())?,
         }
         match &tx.plan.to {

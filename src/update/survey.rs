@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Trip;
-use crate::device::managed;
+use crate::device::{Layout, managed};
 use crate::error::{Doing, Error, Result};
 use crate::plan::decide::Installed;
 use crate::plan::{Facts, Found, Target, UnitFacts, VolumeFacts, Want, Way};
@@ -45,6 +45,24 @@ pub fn installed(trip: &Trip) -> Result<Installed> {
         released: manifest.released,
         files: target.files,
     })
+}
+
+/// Digest of the installed manifest, which is `known` if it was read before. A damaged one describes nothing.
+///
+/// # Errors
+/// It cannot be read at all.
+pub fn installed_manifest(disk: &dyn Disk, layout: &Layout, known: Option<Digest>) -> Result<Option<Digest>> {
+    let path = layout.installed();
+    let doing = || format!("reading {}", path.display());
+    if disk.meta(&path).doing(doing)?.is_none() {
+        return Ok(None);
+    }
+    let here = hash(disk, &path)?;
+    if Some(here) == known {
+        return Ok(known);
+    }
+    let bytes = durable::read(disk, &path, manifest::SIZE_MAX).doing(doing)?;
+    Ok(bytes.filter(|bytes| Digest::of(bytes) == here && Manifest::parse(bytes).is_ok()).map(|_| here))
 }
 
 /// Measures everything that a decision about this target needs. `per_file` names managed paths whose exchange was refused before.

@@ -95,25 +95,6 @@ fn put(
     disk.sync_dir(parent(path)?).map(|()| true)
 }
 
-/// Gives what lies at `from`, durably, this name as well, as [`save`] would write it there; where there are no second names it is copied.
-///
-/// # Errors
-/// As for [`save`]; `NotFound` when nothing lies at `from`, `InvalidData` when it must be copied and is larger than `limit` bytes.
-pub fn also_as(disk: &dyn Disk, from: &Path, path: &Path, limit: u64) -> io::Result<()> {
-    let meta = disk.meta(from)?.ok_or(io::ErrorKind::NotFound)?;
-    // of two names of one file a rename removes neither (rename(2)): a run that was cut after it has nothing left to do but the sync
-    if disk.meta(path)?.is_none_or(|there| (there.dev, there.ino) != (meta.dev, meta.ino)) {
-        let temp = beside(path)?;
-        remove(disk, &temp)?; // of a run that was killed
-        if disk.link(from, &temp).is_err() {
-            let bytes = read(disk, from, limit)?.ok_or(io::ErrorKind::NotFound)?;
-            return save(disk, path, &bytes, meta.mode);
-        }
-        disk.rename(&temp, path, false)?;
-    }
-    disk.sync_dir(parent(path)?)
-}
-
 /// Puts these bytes at this path, whole or not at all for whoever reads, and without syncing anything: for what is only a view, and for
 /// folders in memory. Makes the folder above if need be.
 ///

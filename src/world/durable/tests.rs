@@ -4,7 +4,6 @@ use super::*;
 use crate::world::contract::on_disks;
 use crate::world::real::RealDisk;
 use crate::world::scratch::Scratch;
-use crate::world::sim::SimDisk;
 
 fn dev(disk: &dyn Disk, path: &Path) -> u64 {
     disk.meta(path).unwrap().unwrap().dev
@@ -23,34 +22,6 @@ fn what_was_saved_is_read_and_nothing_else_is_left() {
         assert_eq!(disk.list(top).unwrap(), ["state.json"]);
         assert_eq!(read(disk, &path, 6).unwrap_err().kind(), io::ErrorKind::InvalidData);
     });
-}
-
-#[test]
-fn a_second_name_is_the_same_file_however_often_it_is_given() {
-    on_disks(|disk, top| {
-        let (from, path) = (top.join("new"), top.join("state.json"));
-        let ino = |path: &Path| disk.meta(path).unwrap().unwrap().ino;
-        save(disk, &path, b"old", 0o644).unwrap();
-        save(disk, &from, b"new", 0o644).unwrap();
-        disk.create(&top.join(".state.json.pikit-tmp"), 0o600).unwrap().write_all(b"stale").unwrap();
-        for _ in 0..2 {
-            also_as(disk, &from, &path, 3).unwrap();
-            assert_eq!((read(disk, &path, 3).unwrap().unwrap(), ino(&path)), (b"new".to_vec(), ino(&from)));
-            assert_eq!(disk.list(top).unwrap().len(), 2, "nothing else is left");
-        }
-        assert_eq!(also_as(disk, &top.join("absent"), &path, 3).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(read(disk, &path, 3).unwrap().unwrap(), b"new");
-    });
-}
-
-#[test]
-fn where_there_are_no_second_names_it_is_copied() {
-    let disk = SimDisk::with_volumes(&[("/other", true, 1 << 20)]);
-    let (from, path) = (Path::new("/other/new"), Path::new("/state.json"));
-    save(&disk, from, b"new", 0o604).unwrap();
-    assert_eq!(also_as(&disk, from, path, 2).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    also_as(&disk, from, path, 3).unwrap();
-    assert_eq!((read(&disk, path, 3).unwrap().unwrap(), disk.meta(path).unwrap().unwrap().mode), (b"new".to_vec(), 0o604));
 }
 
 #[test]
