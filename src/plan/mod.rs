@@ -114,8 +114,7 @@ impl TryFrom<Written<ReleasePath, String, Rc<Want>, Rc<Found>>> for Planned {
 impl Planned {
     /// Its path inside the managed path, empty for a managed file.
     pub fn inside(&self) -> &str {
-        let path = self.path.as_str();
-        &path[path.len() - self.inside..]
+        self.path.end(self.inside)
     }
     /// Whether its content must be put into the staged tree.
     pub fn is_written(&self) -> bool {

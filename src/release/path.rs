@@ -48,6 +48,10 @@ impl ReleasePath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// So many bytes of its end; a character begins there.
+    pub fn end(&self, bytes: usize) -> &str {
+        &self.0[self.0.len() - bytes..]
+    }
     /// The folders above this file, outermost first: `a`, `a/b` for `a/b/c`.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(i, _)| &self.0[..i])

@@ -73,7 +73,7 @@ impl AtHand {
     /// The path of a place.
     pub fn path(&self, place: &Place) -> PathBuf {
         match place {
-            Place::Live(unit, inside, path) => survey::join(&self.units[*unit as usize], &path.as_str()[path.as_str().len() - *inside as usize..]),
+            Place::Live(unit, inside, path) => survey::join(&self.units[*unit as usize], path.end(*inside as usize)),
             Place::At(path) => path.to_path_buf(),
         }
     }

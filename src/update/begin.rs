@@ -12,7 +12,7 @@ use super::Trip;
 use super::fetch::Cost;
 use super::survey::{self, join};
 use crate::device::{Layout, Managed};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Code, Doing, Error, Result};
 use crate::event::{Event, Phase};
 use crate::journal::{self, Journal, Read, Stage, Unit, UnitWay};
 use crate::plan::{Change, Facts, Plan, Planned, Way};
@@ -38,8 +38,6 @@ pub struct Tx {
     pub journal: Journal,
     /// What it does; on disk since it began.
     pub plan: Plan,
-    /// Whether the target has a manifest: it lies beside the plan.
-    pub has_manifest: bool,
     /// What it cost so far.
     pub cost: Cost,
     /// How long the switch took, until it was on the disk.
@@ -79,11 +77,10 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
     let dir = layout.transaction();
     durable::remove_whole(disk, &dir).doing(|| format!("removing {}", dir.display()))?;
     durable::make_dirs(disk, &dir, 0o755).doing(|| format!("making {}", dir.display()))?;
-    let has_manifest = manifest.is_some();
+    let plan_file = PlanFile { plan, has_manifest: manifest.is_some() };
     if let Some(bytes) = manifest {
         status::save(disk, &layout, &dir.join(manifest::NAME), &bytes)?;
     }
-    let plan_file = PlanFile { plan, has_manifest };
     let (sealed, digest) = (record::Sealed::of(PLAN_SCHEMA, &plan_file), Cell::new(None));
     status::save_with(disk, &layout, &dir.join("plan.json"), &|to| {
         let mut hashing = Hashing::new(to);
@@ -107,7 +104,7 @@ pub fn begin(trip: &mut Trip, plan: Plan, facts: &Facts, manifest: Option<Vec<u8
         switched: None,
         commands: journal::Commands::default(),
     };
-    let tx = Tx { journal, plan, has_manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
+    let tx = Tx { journal, plan, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
     tx.save(trip)?;
     trip.log = Some(Log::open(disk, &layout, &transaction));
     trip.state.progress = Some(Progress {
@@ -205,15 +202,15 @@ impl Tx {
             Some(Ok(file)) => file,
             _ => return unreadable("the plan that belongs to it is missing or damaged".into()),
         };
-        let manifest = if file.has_manifest { durable::read(disk, &dir.join(manifest::NAME), manifest::SIZE_MAX).doing(doing)? } else { None };
-        if manifest.as_deref().map(Digest::of) != file.plan.manifest_sha256 {
-            return unreadable("the manifest that belongs to it is missing or damaged".into());
+        let tx = Tx { journal: journal.clone(), plan: file.plan, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
+        match tx.manifest_bytes(trip) {
+            Ok(bytes) if bytes.is_some() == file.has_manifest => {}
+            Err(e) if e.code != Code::Verification => return Err(e),
+            _ => return unreadable("the manifest that belongs to it is missing or damaged".into()),
         }
         if journal.units.iter().any(|u| trip.settings.managed.get(u.unit).is_none_or(|m| m.to != u.to)) {
             return unreadable("the config names other managed paths than when it began; put them back and run `recover`".into());
         }
-        let has_manifest = file.has_manifest;
-        let tx = Tx { journal: journal.clone(), plan: file.plan, has_manifest, cost: Cost::default(), switch: Duration::ZERO, back: None, notes: Vec::new() };
         Ok((Read::Here(Box::new(journal)), Some(tx)))
     }
     /// Bytes of the target's manifest, if it has one. They lie beside the plan and not in memory: there may be a megabyte of them.
@@ -221,13 +218,11 @@ impl Tx {
     /// # Errors
     /// It cannot be read, or is not what the plan is of.
     pub fn manifest_bytes(&self, trip: &Trip) -> Result<Option<Vec<u8>>> {
-        if !self.has_manifest {
-            return Ok(None);
-        }
+        let Some(expected) = self.plan.manifest_sha256 else { return Ok(None) };
         let path = trip.settings.layout.transaction().join(manifest::NAME);
         let bytes = durable::read(trip.world.disk, &path, manifest::SIZE_MAX).doing(|| format!("reading {}", path.display()))?;
         match bytes {
-            Some(bytes) if Some(Digest::of(&bytes)) == self.plan.manifest_sha256 => Ok(Some(bytes)),
+            Some(bytes) if Digest::of(&bytes) == expected => Ok(Some(bytes)),
             _ => Err(Error::verification(format!("{} is missing or damaged", path.display()))),
         }
     }

@@ -59,7 +59,7 @@ fn make_home(trip: &Trip, dir: &Path) -> io::Result<()> {
 
 /// Moves what was staged of an abandoned transaction to where the next run finds it. Best effort: what cannot be kept is fetched again.
 pub fn keep_pieces(trip: &Trip, tx: &Tx) {
-    let Some(version) = tx.plan.to.as_ref().filter(|_| tx.has_manifest) else { return };
+    let (Some(version), Some(_)) = (&tx.plan.to, &tx.plan.manifest_sha256) else { return };
     let disk = trip.world.disk;
     let home = trip.settings.layout.fetched_of(version);
     for unit in &tx.journal.units {
