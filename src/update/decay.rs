@@ -71,6 +71,28 @@ fn a_rollback_from_a_damaged_record_can_itself_be_rolled_back() {
     assert_eq!(read(&disk, "/srv/web/index.html").as_deref(), Some("new!"));
 }
 
+#[test]
+fn a_transaction_whose_manifest_decayed_is_held() {
+    let base = board(SimDisk::new(), &old());
+    let mut held = 0;
+    for k in 0.. {
+        let disk = base.clone();
+        disk.cut_after(k);
+        if run(&disk, &Deed::Apply(&new())).is_ok() {
+            break;
+        }
+        let disk = disk.after_power_cut(crate::world::sim::Cut::LoseAll);
+        if read(&disk, "/var/lib/pikit-update/journal.json").is_none() {
+            continue;
+        }
+        write(&disk, "/var/lib/pikit-update/transaction/manifest.json", "{}");
+        let error = run(&disk, &Deed::Recover).unwrap_err();
+        assert!(error.code == crate::error::Code::Stuck && error.message().contains("manifest that belongs to it"), "{error}");
+        held += 1;
+    }
+    assert!(held > 10, "{held}");
+}
+
 /// What cannot give way is said before anything begins.
 #[test]
 fn a_folder_or_file_that_a_person_changed_does_not_give_way_to_the_other_kind() {
